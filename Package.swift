@@ -1,0 +1,101 @@
+// swift-tools-version: 6.2
+import Foundation
+import PackageDescription
+
+// MARK: - libtorch
+
+/// The libtorch to build against: `LIBTORCH`, or the `.libtorch` link that `./setup` leaves in the checkout.
+let libtorch: String = {
+    if let path = Context.environment["LIBTORCH"], !path.isEmpty { return path }
+    let link = Context.packageDirectory + "/.libtorch"
+    return (try? FileManager.default.destinationOfSymbolicLink(atPath: link)) ?? link
+}()
+
+let torchCompilerFlags: [String] = [
+    "-I\(libtorch)/include", "-I\(libtorch)/include/torch/csrc/api/include", "-Wno-everything",
+    // An unoptimised shim slows every operation and compiles no faster.
+    "-O2",
+]
+#if os(macOS)
+    let torchLinkerFlags = ["-L\(libtorch)/lib", "-ltorch_cpu", "-lc10", "-lc++", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib"]
+#else
+    let torchLinkerFlags = [
+        "-L\(libtorch)/lib", "-ltorch_cpu", "-lc10", "-lstdc++", "-lm", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib",
+    ]
+#endif
+
+// MARK: - settings
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+/// For targets whose Swift loops over pixels or characters: optimised in debug builds too, so that tests are quick.
+let optimised: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
+func test(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: [.init(stringLiteral: name), "TestSupport"] + dependencies,
+        resources: resources, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "omma",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "omma", targets: ["omma"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Floor 0: the C and C++ boundary.
+        .target(
+            name: "CTorch", cxxSettings: [.unsafeFlags(torchCompilerFlags)], linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
+        .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
+        .systemLibrary(name: "CPangoCairo", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"]), .brew(["pango"])]),
+        .systemLibrary(name: "CFFmpeg", pkgConfig: "libavformat", providers: [.apt(["libavformat-dev"]), .brew(["ffmpeg"])]),
+        .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+        .systemLibrary(name: "CLibWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+        .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"]), .brew(["jpeg-turbo"])]),
+        .target(
+            name: "CMedia", dependencies: ["CPangoCairo", "CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG"],
+            cSettings: [.unsafeFlags(["-O3"])],
+            linkerSettings: [
+                .linkedLibrary("avcodec"), .linkedLibrary("avutil"), .linkedLibrary("swscale"), .linkedLibrary("m"),
+            ]),
+
+        // Floor 1: tensors, pictures, text and files; none knows the others.
+        .target(name: "Torch", dependencies: ["CTorch"], swiftSettings: strict),
+        .target(name: "Media", dependencies: ["CMedia"], swiftSettings: optimised),
+        .target(name: "Text", swiftSettings: optimised),
+        .target(name: "Safetensors", swiftSettings: optimised),
+
+        // Floor 2 and up.
+        .target(name: "NN", dependencies: ["Torch", "Safetensors", "CKernels"], swiftSettings: strict),
+        .target(name: "Models", dependencies: ["NN", "Torch", "Media", "Text", "Safetensors"], swiftSettings: optimised),
+        .target(name: "Data", dependencies: ["Models", "Media", "Text"], swiftSettings: optimised),
+        .target(name: "Inference", dependencies: ["Models", "NN", "Torch", "Media", "Text"], swiftSettings: optimised),
+        .target(
+            name: "Training",
+            dependencies: [
+                "Models", "NN", "Torch", "Media", "Text", "Data", "Safetensors", .product(name: "Yams", package: "Yams"),
+            ], swiftSettings: strict),
+        .target(
+            name: "Evaluation",
+            dependencies: ["Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Safetensors"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "omma",
+            dependencies: [
+                "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Evaluation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: strict),
+
+        .target(name: "TestSupport", dependencies: ["Safetensors"], path: "Tests/TestSupport", swiftSettings: strict),
+        test("Torch"), test("Media"), test("Text"), test("Safetensors"), test("NN"), test("Models"), test("Data"),
+        test("Inference"), test("Training"), test("Evaluation"),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx20
+)

@@ -1,0 +1,1 @@
+// `Data`: filled in as the floors are built.

@@ -1,0 +1,1 @@
+// `Evaluation`: filled in as the floors are built.

@@ -1,0 +1,1 @@
+// `Inference`: filled in as the floors are built.

@@ -1,0 +1,1 @@
+// `Media`: filled in as the floors are built.

@@ -1,0 +1,1 @@
+// `NN`: filled in as the floors are built.

@@ -1,0 +1,1 @@
+// `Safetensors`: filled in as the floors are built.

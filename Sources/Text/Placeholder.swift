@@ -1,0 +1,1 @@
+// `Text`: filled in as the floors are built.

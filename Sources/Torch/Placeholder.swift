@@ -1,0 +1,1 @@
+// `Torch`: filled in as the floors are built.

@@ -1,0 +1,1 @@
+// `Training`: filled in as the floors are built.

@@ -1,0 +1,8 @@
+import ArgumentParser
+
+/// The command-line program: one file a verb.
+@main
+struct Omma: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "omma", abstract: "Train, fine-tune, evaluate and run vision-language models.")
+}

@@ -1,0 +1,1 @@
+// The tests of `Inference`; files mirror Sources/Inference.

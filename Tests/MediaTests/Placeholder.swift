@@ -1,0 +1,1 @@
+// The tests of `Media`; files mirror Sources/Media.

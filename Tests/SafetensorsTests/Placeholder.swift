@@ -1,0 +1,1 @@
+// The tests of `Safetensors`; files mirror Sources/Safetensors.
