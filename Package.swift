@@ -17,10 +17,13 @@ let torchCompilerFlags: [String] = [
     "-O2",
 ]
 #if os(macOS)
-    let torchLinkerFlags = ["-L\(libtorch)/lib", "-ltorch_cpu", "-lc10", "-lc++", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib"]
+    let torchLinkerFlags = [
+        "-L\(libtorch)/lib", "-ltorch_cpu", "-lc10", "-lc++", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib",
+    ]
 #else
     let torchLinkerFlags = [
-        "-L\(libtorch)/lib", "-ltorch_cpu", "-lc10", "-lstdc++", "-lm", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib",
+        "-L\(libtorch)/lib", "-ltorch_cpu", "-lc10", "-lstdc++", "-lm", "-Xlinker", "-rpath", "-Xlinker",
+        "\(libtorch)/lib",
     ]
 #endif
 
@@ -51,13 +54,17 @@ let package = Package(
     targets: [
         // Floor 0: the C and C++ boundary.
         .target(
-            name: "CTorch", cxxSettings: [.unsafeFlags(torchCompilerFlags)], linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
+            name: "CTorch", cxxSettings: [.unsafeFlags(torchCompilerFlags)],
+            linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
-        .systemLibrary(name: "CPangoCairo", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"]), .brew(["pango"])]),
-        .systemLibrary(name: "CFFmpeg", pkgConfig: "libavformat", providers: [.apt(["libavformat-dev"]), .brew(["ffmpeg"])]),
+        .systemLibrary(
+            name: "CPangoCairo", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"]), .brew(["pango"])]),
+        .systemLibrary(
+            name: "CFFmpeg", pkgConfig: "libavformat", providers: [.apt(["libavformat-dev"]), .brew(["ffmpeg"])]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
         .systemLibrary(name: "CLibWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
-        .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(
+            name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"]), .brew(["jpeg-turbo"])]),
         .target(
             name: "CMedia", dependencies: ["CPangoCairo", "CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG"],
             cSettings: [.unsafeFlags(["-O3"])],
@@ -73,13 +80,15 @@ let package = Package(
 
         // Floor 2 and up.
         .target(name: "NN", dependencies: ["Torch", "Safetensors", "CKernels"], swiftSettings: strict),
-        .target(name: "Models", dependencies: ["NN", "Torch", "Media", "Text", "Safetensors"], swiftSettings: optimised),
+        .target(
+            name: "Models", dependencies: ["NN", "Torch", "Media", "Text", "Safetensors"], swiftSettings: optimised),
         .target(name: "Data", dependencies: ["Models", "Media", "Text"], swiftSettings: optimised),
         .target(name: "Inference", dependencies: ["Models", "NN", "Torch", "Media", "Text"], swiftSettings: optimised),
         .target(
             name: "Training",
             dependencies: [
-                "Models", "NN", "Torch", "Media", "Text", "Data", "Safetensors", .product(name: "Yams", package: "Yams"),
+                "Models", "NN", "Torch", "Media", "Text", "Data", "Safetensors",
+                .product(name: "Yams", package: "Yams"),
             ], swiftSettings: strict),
         .target(
             name: "Evaluation",

@@ -1,1 +1,0 @@
-// `Media`: filled in as the floors are built.

@@ -1,1 +1,0 @@
-// `Text`: filled in as the floors are built.
