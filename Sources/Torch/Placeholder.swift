@@ -1,1 +1,0 @@
-// `Torch`: filled in as the floors are built.

@@ -1,0 +1,107 @@
+import Testing
+import Torch
+
+@Suite struct AutogradTests {
+    @Test func gradientsAddUp() throws {
+        let x = try Tensor([1, 2, 3] as [Float])
+        try x.setRequiresGradient(true)
+        try (x * x).sum().backward()
+        try (x * x).sum().backward()
+        #expect(try x.gradient?.floats() == [4, 8, 12])
+        try x.setGradient(nil)
+        #expect(x.gradient == nil)
+    }
+
+    @Test func scopesNestAndRestore() throws {
+        let x = try Tensor([1] as [Float])
+        try x.setRequiresGradient(true)
+        try withoutGradient {
+            #expect(try !(x * 2).requiresGradient)
+            let recorded = try withGradient { try (x * 2).requiresGradient }
+            #expect(recorded)
+            #expect(!isGradientEnabled)
+        }
+        #expect(isGradientEnabled)
+    }
+
+    @Test func gradientsForNamedInputsLeaveLeavesAlone() throws {
+        let x = try Tensor([2] as [Float]), y = try Tensor([5] as [Float]), unused = try Tensor([1] as [Float])
+        for leaf in [x, y, unused] { try leaf.setRequiresGradient(true) }
+        let z = try x * y
+        let found = try Tensor.gradients(of: [z], weightedBy: [Tensor([10] as [Float])], for: [x, unused])
+        #expect(try found[0]?.floats() == [50])
+        #expect(found[1] == nil)
+        #expect(x.gradient == nil)
+    }
+
+    @Test func customFunctionsHaveTheirOwnBackward() throws {
+        let x = try Tensor([1, 2] as [Float])
+        try x.setRequiresGradient(true)
+        var calls = 0
+        // A square whose backward claims ten times the true gradient, to show that it is the one that runs.
+        let y = try customFunction(inputs: [x]) {
+            [try x * x]
+        } backward: { gradients in
+            calls += 1
+            return [try gradients[0].map { try $0 * x * 20 }]
+        }
+        try (y[0] * 3).sum().backward()
+        #expect(calls == 1)
+        #expect(try x.gradient?.floats() == [60, 120])
+    }
+
+    @Test func checkpointingByCustomFunctionGivesTheSameGradients() throws {
+        let generator = try RandomGenerator(seed: 1)
+        let weight = try generator.normal([8, 8]), x = try generator.normal([4, 8])
+        for leaf in [weight, x] { try leaf.setRequiresGradient(true) }
+        func block(_ x: Tensor) throws -> Tensor { try x.linear(weight).silu() }
+        try block(block(x)).sum().backward()
+        let plain = (try #require(weight.gradient), try #require(x.gradient))
+        for leaf in [weight, x] { try leaf.setGradient(nil) }
+
+        let recomputed = try customFunction(inputs: [x, weight]) {
+            [try block(block(x))]
+        } backward: { gradients in
+            try withGradient {
+                let input = try x.detach()
+                try input.setRequiresGradient(true)
+                let output = try block(block(input))
+                guard let given = gradients[0] else { return [nil, nil] }
+                return try Tensor.gradients(of: [output], weightedBy: [given], for: [input, weight])
+            }
+        }
+        try recomputed[0].sum().backward()
+        #expect(try weight.gradient?.isEqual(to: plain.0) == true)
+        #expect(try x.gradient?.isEqual(to: plain.1) == true)
+    }
+
+    @Test func errorsInBackwardComeBack() throws {
+        struct Wrong: Error {}
+        let x = try Tensor([1] as [Float])
+        try x.setRequiresGradient(true)
+        let y = try customFunction(inputs: [x]) {
+            [try x * 2]
+        } backward: { _ in
+            throw Wrong()
+        }
+        let error = #expect(throws: TorchError.self) { try y[0].backward() }
+        #expect(error?.kind == .callback)
+        let z = try customFunction(inputs: [x]) {
+            [try x * 2]
+        } backward: { _ in
+            []
+        }
+        #expect(throws: TorchError.self) { try z[0].backward() }
+    }
+
+    @Test func adamWTakesTheTextbookStep() throws {
+        let p = try Tensor([1] as [Float]), g = try Tensor([0.5] as [Float])
+        let m = try Tensor.zeros([1]), v = try Tensor.zeros([1]), step = try Tensor.scalar(0)
+        try adamW(
+            parameters: [p], gradients: [g], firstMoments: [m], secondMoments: [v], steps: [step],
+            options: AdamWOptions(rate: 0.1, weightDecay: 0.2))
+        // First step: decay 1 - 0.1·0.2, then minus rate · sign of the gradient.
+        #expect(abs(try p.item() - (0.98 - 0.1)) < 1e-6)
+        #expect(try step.item() == 1)
+    }
+}
