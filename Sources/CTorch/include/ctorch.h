@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "ct_attention.h"
 #include "ct_autograd.h"
 #include "ct_ops.h"
 #include "ct_runtime.h"

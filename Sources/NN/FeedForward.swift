@@ -1,0 +1,39 @@
+public import Torch
+
+/// The part of a block that treats each token by itself.
+public protocol FeedForward {
+    /// `[…, hidden]` gives the same shape.
+    func callAsFunction(_ x: Tensor) throws -> Tensor
+}
+
+/// Two layers with an activation between them.
+public final class PlainFeedForward: FeedForward {
+    public let up: Linear
+    public let down: Linear
+    public let activation: Activation
+
+    public init(up: Linear, down: Linear, activation: Activation) {
+        self.up = up
+        self.down = down
+        self.activation = activation
+    }
+
+    public func callAsFunction(_ x: Tensor) throws -> Tensor { try down(activation(up(x))) }
+}
+
+/// `down(activation(gate(x)) · up(x))` (Shazeer 2020).
+public final class GatedFeedForward: FeedForward {
+    public let gate: Linear
+    public let up: Linear
+    public let down: Linear
+    public let activation: Activation
+
+    public init(gate: Linear, up: Linear, down: Linear, activation: Activation) {
+        self.gate = gate
+        self.up = up
+        self.down = down
+        self.activation = activation
+    }
+
+    public func callAsFunction(_ x: Tensor) throws -> Tensor { try down(activation(gate(x)) * up(x)) }
+}

@@ -1,0 +1,41 @@
+public import Torch
+
+/// `x · weightᵀ + bias`, with weights as checkpoints hold them: `[out, in]`.
+public final class Linear {
+    public let weight: Parameter
+    public let bias: Parameter?
+
+    /// Takes `weight` and, if asked, `bias` from the scope.
+    public init(
+        _ input: Int, _ output: Int, bias: Bool, _ scope: ParameterScope, initialization: Initialization? = nil
+    ) throws {
+        let start = initialization ?? .normal(0.02)
+        weight = try scope.parameter("weight", [output, input], start)
+        self.bias = bias ? try scope.parameter("bias", [output], .zeros) : nil
+    }
+
+    /// A layer over parameters that another layer owns, as tied embeddings are.
+    public init(weight: Parameter, bias: Parameter? = nil) {
+        self.weight = weight
+        self.bias = bias
+    }
+
+    /// `[…, in]` gives `[…, out]`.
+    public func callAsFunction(_ x: Tensor) throws -> Tensor {
+        try x.linear(weight.tensor, bias?.tensor)
+    }
+}
+
+/// A table of vectors by id.
+public final class Embedding {
+    public let weight: Parameter
+
+    public init(_ count: Int, _ size: Int, _ scope: ParameterScope, initialization: Initialization = .normal(0.02))
+        throws
+    {
+        weight = try scope.parameter("weight", [count, size], initialization)
+    }
+
+    /// Ids `[…]` give vectors `[…, size]`.
+    public func callAsFunction(_ ids: Tensor) throws -> Tensor { try weight.tensor.embedding(ids) }
+}

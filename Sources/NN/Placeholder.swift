@@ -1,1 +1,0 @@
-// `NN`: filled in as the floors are built.

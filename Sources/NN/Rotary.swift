@@ -1,0 +1,38 @@
+internal import Foundation
+public import Torch
+
+/// Cosines and sines of the rotation of each token: `[tokens, head size / 2]`, float32.
+public struct RotaryTable {
+    public let cosine: Tensor
+    public let sine: Tensor
+
+    /// From angles `[tokens, head size / 2]`.
+    public init(angles: Tensor) throws {
+        cosine = try angles.cos()
+        sine = try angles.sin()
+    }
+
+    public init(cosine: Tensor, sine: Tensor) {
+        self.cosine = cosine
+        self.sine = sine
+    }
+}
+
+extension Tensor {
+    /// Rotates each head of `[tokens, heads, head size]`: element `i` of a head pairs with element `i + size / 2`
+    /// (Su et al. 2021, in the half-rotation layout that all decoders here use). Computed in float32.
+    public func rotated(by table: RotaryTable) throws -> Tensor {
+        let half = size(-1) / 2
+        let wide = try to(.float32)
+        let first = try wide.slice(2, 0..<half), second = try wide.slice(2, half..<half * 2)
+        let cosine = try table.cosine.unsqueeze(1), sine = try table.sine.unsqueeze(1)
+        let rotated = try Tensor.cat(
+            [first * cosine - second * sine, second * cosine + first * sine], dimension: 2)
+        return try rotated.to(dtype)
+    }
+}
+
+/// `base^(-2i / size)` for `i` in `0..<size / 2`, in float32 as the references compute it.
+public func inverseFrequencies(base: Double, size: Int) -> [Float] {
+    stride(from: 0, to: size, by: 2).map { 1 / powf(Float(base), Float($0) / Float(size)) }
+}
