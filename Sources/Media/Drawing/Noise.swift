@@ -1,0 +1,32 @@
+extension Image {
+    /// Standard normal values times 32, to be added without computing logarithms pixel by pixel.
+    private static let normals: [Int32] = {
+        var generator = SeededGenerator(seed: 0x4E4F_4953_45)
+        return (0..<1 << 15).map { _ in Int32((generator.normal() * 32).rounded()) }
+    }()
+
+    /// Adds normal noise with the given standard deviation in grey levels (0...64 makes sense).
+    ///
+    /// - Parameter monochrome: one value a pixel for all three channels, as of brightness; else one a channel.
+    public mutating func addNoise(deviation: Double, monochrome: Bool, using generator: inout SeededGenerator) {
+        let scale = Int32((max(0, min(deviation, 255)) * 32).rounded())
+        guard scale > 0 else { return }
+        let mask = Self.normals.count - 1
+        let (width, height) = (self.width, self.height)
+        Self.normals.withUnsafeBufferPointer { normals in
+            pixels.withUnsafeMutableBufferPointer { pixels in
+                for row in 0..<height {
+                    // A random start a row: the table's period never shows.
+                    let start = Int(truncatingIfNeeded: generator.next() >> 40)
+                    let first = row * width * 3
+                    for column in 0..<width * 3 {
+                        let step = monochrome ? column / 3 : column
+                        let noise = (normals[(start + step) & mask] * scale + 512) >> 10
+                        let value = Int32(pixels[first + column]) + noise
+                        pixels[first + column] = UInt8(truncatingIfNeeded: max(0, min(255, value)))
+                    }
+                }
+            }
+        }
+    }
+}
