@@ -1,1 +1,0 @@
-// `Data`: filled in as the floors are built.

@@ -1,0 +1,143 @@
+import Media
+
+/// Reading bar charts.
+struct ChartTask {
+    let options: SyntheticOptions
+    let language: SyntheticLanguage
+
+    private struct Bar {
+        let label: String
+        let value: Int
+        let color: NamedColor
+        var box = Rectangle(x: 0, y: 0, width: 0, height: 0)
+    }
+
+    /// An axis: values are multiples of `unit`, gridlines stand every `step`.
+    private struct Scale {
+        let top: Int
+        let step: Int
+        let unit: Int
+        var units: Int { top / unit }
+    }
+
+    private static let scales = [
+        Scale(top: 10, step: 2, unit: 1), Scale(top: 10, step: 5, unit: 1), Scale(top: 20, step: 5, unit: 1),
+        Scale(top: 50, step: 10, unit: 5), Scale(top: 100, step: 20, unit: 10), Scale(top: 100, step: 50, unit: 10),
+        Scale(top: 100, step: 20, unit: 5), Scale(top: 5, step: 1, unit: 1), Scale(top: 8, step: 2, unit: 1),
+    ]
+
+    func sample(using generator: inout SeededGenerator) throws -> Drawn? {
+        let side = max(options.sides.lowerBound, min(options.sides.upperBound, 168))...options.sides.upperBound
+        let (width, height) = (generator.integer(side), generator.integer(side))
+        let backdrop = Backdrop(difficulty: options.difficulty * 0.6, using: &generator)
+        let family = Typefaces.family(options.split, using: &generator)
+        let font = Font(family, size: generator.uniform(13...16), weight: generator.chance(0.3) ? 700 : 400)
+        let ink = backdrop.luma > 0.5 ? Color(0.1, 0.1, 0.1) : Color(0.93, 0.93, 0.93)
+
+        // The plot's frame, then an axis whose units are at least 7 pixels high in it.
+        let bottom = Double(height) - font.size * 1.25 - 5
+        let top = generator.uniform(8...14) + font.size * 0.3
+        let scales = Self.scales.filter { (bottom - top) / Double($0.units) >= 7 }
+        guard !scales.isEmpty else { return nil }
+        let scale = generator.element(of: scales)
+        let ticks = try stride(from: 0, through: scale.top, by: scale.step).map { value in
+            (value: value, line: try TextLine(String(value), font: font))
+        }
+        let left = (ticks.map(\.line.extents.ink.width).max() ?? 0) + 9
+        let right = Double(width) - generator.uniform(4...10)
+        func y(_ value: Int) -> Double { bottom - (bottom - top) * Double(value) / Double(scale.top) }
+
+        let colors = generator.shuffled(backdrop.visibleColors)
+        guard !colors.isEmpty else { return nil }
+        let values = generator.shuffled(Array(1...scale.units)).prefix(generator.integer(2...min(6, scale.units)))
+        let slot = (right - left) / Double(values.count)
+        guard let labels = try labels(values.count, font: font, slot: slot, using: &generator) else { return nil }
+        let varied = generator.chance(0.5)
+        var bars = zip(labels, values).enumerated().map { index, pair in
+            Bar(
+                label: pair.0.text, value: pair.1 * scale.unit, color: colors[varied ? index % colors.count : 0])
+        }
+
+        let canvas = try Canvas(width: width, height: height)
+        backdrop.paint(on: canvas, using: &generator)
+        if generator.chance(0.5) { backdrop.clutter(on: canvas, using: &generator) }
+        let gridded = generator.chance(0.8)
+        for tick in ticks {
+            let at = y(tick.value)
+            if gridded || tick.value == 0 {
+                let line = Path.segment(Point(left, at), Point(right, at))
+                canvas.stroke(line, .color(ink.withAlpha(tick.value == 0 ? 1 : 0.35)), lineWidth: 1)
+            } else {
+                canvas.stroke(.segment(Point(left - 3, at), Point(left, at)), .color(ink), lineWidth: 1)
+            }
+            let extents = tick.line.extents.ink
+            let corner = Point(left - 5 - extents.maxX, at - extents.center.y)
+            canvas.draw(tick.line, at: corner, .color(ink))
+        }
+        canvas.stroke(.segment(Point(left, top - 4), Point(left, bottom)), .color(ink), lineWidth: 1)
+        let thickness = slot * generator.uniform(0.5...0.8)
+        for index in bars.indices {
+            let middle = left + slot * (Double(index) + 0.5)
+            let at = y(bars[index].value)
+            bars[index].box = Rectangle(x: middle - thickness / 2, y: at, width: thickness, height: bottom - at)
+            canvas.fill(.rectangle(bars[index].box), .color(bars[index].color.shade(using: &generator)))
+            let extents = labels[index].extents.ink
+            let baseline = Point(middle - extents.center.x, bottom + 4 + font.size * 0.75)
+            canvas.draw(labels[index], at: baseline, .color(ink))
+        }
+        canvas.stroke(.segment(Point(left, bottom), Point(right, bottom)), .color(ink), lineWidth: 1)
+
+        let turns = turns(bars, using: &generator)
+        let image = try backdrop.finish(canvas, using: &generator)
+        let objects = bars.map {
+            SyntheticObject(label: $0.label, box: $0.box, color: $0.color.rawValue, value: $0.value)
+        }
+        return Drawn(image: image, turns: turns, objects: objects, font: family)
+    }
+
+    /// Labels from one list that fit under their bars; letters where words are too wide.
+    private func labels(_ count: Int, font: Font, slot: Double, using generator: inout SeededGenerator) throws
+        -> [TextLine]?
+    {
+        for list in [generator.element(of: WordBank.labels), WordBank.labels[0]] {
+            let chosen = generator.shuffled(list).prefix(count)
+            let lines = try chosen.map { try TextLine($0, font: font) }
+            if lines.allSatisfy({ $0.extents.ink.width <= slot - 4 }) { return lines }
+        }
+        return nil
+    }
+
+    private func turns(_ bars: [Bar], using generator: inout SeededGenerator) -> [SyntheticTurn] {
+        func turn(_ phrases: Phrases, _ names: [String] = [], answer: String) -> SyntheticTurn {
+            SyntheticTurn(task: .chart, question: phrases.ask(language, names, using: &generator), answer: answer)
+        }
+        // Values never repeat, so both ends are clear.
+        let ranked = bars.sorted { $0.value < $1.value }
+        func compared() -> SyntheticTurn {
+            let pair = generator.shuffled(bars).prefix(2).sorted { $0.value < $1.value }
+            let yes = generator.chance(0.5)
+            let names = yes ? [pair[1].label, pair[0].label] : [pair[0].label, pair[1].label]
+            return turn(.higher, names, answer: Phrases.yesNo(yes, language))
+        }
+        func asked(_ kind: Int, _ bar: Bar) -> SyntheticTurn {
+            switch kind {
+            case 0: turn(.value, [bar.label], answer: String(bar.value))
+            case 1: turn(.highest, answer: ranked[ranked.count - 1].label)
+            case 2: turn(.lowest, answer: ranked[0].label)
+            case 3: compared()
+            default: turn(.bars, answer: String(bars.count))
+            }
+        }
+        let weights = [5, 1.5, 1.2, 1.5, 0.8]
+        let order = generator.shuffled(bars)
+        if options.turns == .single { return [asked(generator.index(weights: weights), order[0])] }
+        var turns = order.prefix(generator.integer(1...min(3, bars.count))).map { asked(0, $0) }
+        for kind in generator.shuffled(1...4).prefix(generator.integer(1...2)) { turns.append(asked(kind, order[0])) }
+        turns = generator.shuffled(turns)
+        if turns.count < 3 || generator.chance(0.5) {
+            turns.append(
+                turn(.chartList, answer: bars.map { "\($0.label): \($0.value)" }.joined(separator: "; ")))
+        }
+        return turns
+    }
+}

@@ -1,0 +1,87 @@
+import Media
+
+/// Counting the objects of a colour, a shape, a kind, or all of them.
+enum CountTask {
+    /// What is counted.
+    enum Query: Hashable {
+        case all
+        case color(NamedColor)
+        case shape(ShapeKind)
+        case kind(ObjectKind)
+
+        func matches(_ kind: ObjectKind) -> Bool {
+            switch self {
+            case .all: true
+            case .color(let color): kind.color == color
+            case .shape(let shape): kind.shape == shape
+            case .kind(let wanted): kind == wanted
+            }
+        }
+
+        func name(_ language: SyntheticLanguage) -> String {
+            switch (self, language) {
+            case (.all, .english): "objects"
+            case (.all, .chinese): "物体"
+            case (.color(let color), .english): "\(color.rawValue) objects"
+            case (.color(let color), .chinese): color.chinese + "物体"
+            case (.shape(let shape), .english): shape.plural
+            case (.shape(let shape), .chinese): shape.chinese
+            case (.kind(let kind), .english): "\(kind.color.rawValue) \(kind.shape.plural)"
+            case (.kind(let kind), .chinese): kind.name(.chinese)
+            }
+        }
+    }
+
+    /// Objects for a question whose answer is `count`, with others around them.
+    static func plan(count: Int, colors: [NamedColor], using generator: inout SeededGenerator) -> (Query, [ObjectKind])
+    {
+        let color = generator.element(of: colors)
+        let shape = generator.element(of: ShapeKind.allCases)
+        let queries: [Query] = [.color(color), .shape(shape), .kind(ObjectKind(color: color, shape: shape)), .all]
+        // Nothing at all would be an empty picture.
+        let query = queries[generator.index(weights: [3, 3, 3, count == 0 ? 0 : 2])]
+        let others = query == .all ? 0 : generator.integer(count == 0 ? 1...6 : 0...max(1, min(6, 10 - count)))
+        var kinds: [ObjectKind] = []
+        func random() -> ObjectKind {
+            ObjectKind(
+                color: generator.element(of: colors), shape: generator.element(of: ShapeKind.allCases))
+        }
+        while kinds.count < count {
+            var kind = random()
+            switch query {
+            case .all: break
+            case .color(let color): kind.color = color
+            case .shape(let shape): kind.shape = shape
+            case .kind(let wanted): kind = wanted
+            }
+            kinds.append(kind)
+        }
+        while kinds.count < count + others {
+            var kind = random()
+            // Half of the others share the colour or the shape: what is counted must be looked at whole.
+            if case .kind(let wanted) = query, generator.chance(0.5) {
+                if generator.chance(0.5) { kind.color = wanted.color } else { kind.shape = wanted.shape }
+            }
+            if !query.matches(kind) { kinds.append(kind) }
+        }
+        return (query, kinds)
+    }
+
+    static func turn(_ query: Query, _ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn {
+        let phrases = query == .all ? Phrases.countAll : Phrases.count
+        let count = scene.objects.count { query.matches($0.kind) }
+        return SyntheticTurn(
+            task: .count, question: phrases.ask(scene.language, [query.name(scene.language)], using: &generator),
+            answer: String(count))
+    }
+
+    /// A question about a scene that was made for something else.
+    static func turn(_ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn? {
+        guard !scene.objects.isEmpty else { return nil }
+        let kind = generator.element(of: scene.objects).kind
+        let absent = ObjectKind(
+            color: generator.element(of: NamedColor.allCases), shape: generator.element(of: ShapeKind.allCases))
+        let queries: [Query] = [.all, .color(kind.color), .shape(kind.shape), .kind(kind), .kind(absent)]
+        return turn(queries[generator.index(weights: [2, 2, 2, 1.5, 0.7])], scene, using: &generator)
+    }
+}

@@ -1,0 +1,85 @@
+/// What to generate. Equal options give equal samples.
+public struct SyntheticOptions: Sendable, Codable, Equatable {
+    /// Training and held-out samples come from different random streams and different fonts.
+    public enum Split: String, Sendable, Codable {
+        case train
+        /// Half of the pictures with text use a font that training never shows.
+        case heldOut = "held-out"
+    }
+
+    /// How many questions a sample asks.
+    public enum Turns: String, Sendable, Codable {
+        /// One question of the sample's task, for evaluation.
+        case single
+        /// A conversation of several turns on one picture, for training: the picture is encoded once for all of them.
+        case several
+    }
+
+    public var seed: UInt64 = 0
+    public var split: Split = .train
+    public var turns: Turns = .several
+    /// How often each task is drawn, relative to the others; tasks that are missing are not drawn.
+    public var weights: [SyntheticTask: Double] = SyntheticOptions.defaultWeights
+    /// Sides of pictures, in pixels.
+    public var sides: ClosedRange<Int> = 112...280
+    /// The part of samples asked in Chinese.
+    public var chineseShare: Double = 0.35
+    /// Clutter, noise and JPEG artefacts: 0 is clean, 1 is hard.
+    public var difficulty: Double = 0.5
+
+    public init(
+        seed: UInt64 = 0, split: Split = .train, turns: Turns = .several,
+        weights: [SyntheticTask: Double] = SyntheticOptions.defaultWeights, sides: ClosedRange<Int> = 112...280,
+        chineseShare: Double = 0.35, difficulty: Double = 0.5
+    ) {
+        self.seed = seed
+        self.split = split
+        self.turns = turns
+        self.weights = weights
+        self.sides = sides
+        self.chineseShare = chineseShare
+        self.difficulty = difficulty
+    }
+
+    /// Only the given task.
+    public static func only(_ task: SyntheticTask) -> [SyntheticTask: Double] { [task: 1] }
+
+    /// Reading needs the most practice: it has the largest alphabet of answers.
+    public static let defaultWeights: [SyntheticTask: Double] = [
+        .text: 3, .count: 1, .color: 0.5, .shape: 0.5, .relation: 1, .box: 1, .chart: 1.5, .describe: 1,
+    ]
+
+    /// - Throws: `SyntheticError.options` with the option, its value and what it may be.
+    func validate() throws(SyntheticError) {
+        guard weights.values.allSatisfy({ $0 >= 0 && $0.isFinite }), weights.values.contains(where: { $0 > 0 }) else {
+            throw .options("task weights must not be negative, and one must be positive")
+        }
+        guard sides.lowerBound >= 96, sides.upperBound <= 2048 else {
+            throw .options("sides of \(sides.lowerBound) to \(sides.upperBound) pixels are outside of 96 to 2048")
+        }
+        guard (0...1).contains(chineseShare) else {
+            throw .options("a Chinese share of \(chineseShare) is outside of 0 to 1")
+        }
+        guard (0...1).contains(difficulty) else {
+            throw .options("a difficulty of \(difficulty) is outside of 0 to 1")
+        }
+    }
+}
+
+/// Why samples could not be generated or written.
+public enum SyntheticError: Error, Equatable, CustomStringConvertible {
+    case options(String)
+    case exists(path: String)
+    case count(Int)
+    case unplaceable(task: SyntheticTask, index: Int)
+
+    public var description: String {
+        switch self {
+        case .options(let words): "synthetic data: \(words)"
+        case .exists(let path): "\(path) already exists; choose another directory or remove it"
+        case .count(let count): "\(count) samples cannot be written; ask for 1 or more"
+        case .unplaceable(let task, let index):
+            "no \(task.rawValue) picture could be laid out for sample \(index); allow larger sides"
+        }
+    }
+}

@@ -1,0 +1,82 @@
+public import Media
+
+/// What a synthetic picture is asked about.
+public enum SyntheticTask: String, Sendable, Codable, CodingKeyRepresentable, CaseIterable, Hashable {
+    /// Reading a line of text.
+    case text
+    /// How many objects of a kind there are.
+    case count
+    /// The colour of an object.
+    case color
+    /// The shape of an object.
+    case shape
+    /// How objects stand to one another.
+    case relation
+    /// Where an object or a line of text is, as a box.
+    case box
+    /// Reading a bar chart.
+    case chart
+    /// Listing everything with its box.
+    case describe
+}
+
+/// The language of a sample's questions and of those answers that are words.
+public enum SyntheticLanguage: String, Sendable, Codable, CaseIterable, Hashable {
+    case english = "en"
+    case chinese = "zh"
+}
+
+/// One question about a picture, with its answer.
+public struct SyntheticTurn: Sendable, Codable, Equatable {
+    public let task: SyntheticTask
+    public let question: String
+    public let answer: String
+
+    public init(task: SyntheticTask, question: String, answer: String) {
+        self.task = task
+        self.question = question
+        self.answer = answer
+    }
+}
+
+/// Something drawn in a picture that answers speak of.
+public struct SyntheticObject: Sendable, Codable, Equatable {
+    /// The object's name in the language of the sample, for example `red circle`, or the text of a line.
+    public let label: String
+    /// Around what is drawn, in pixels.
+    public let box: Rectangle
+    /// The named colour, in English.
+    public let color: String?
+    /// The shape's name, in English.
+    public let shape: String?
+    /// The value of a bar.
+    public let value: Int?
+
+    init(label: String, box: Rectangle, color: String? = nil, shape: String? = nil, value: Int? = nil) {
+        self.label = label
+        self.box = box
+        self.color = color
+        self.shape = shape
+        self.value = value
+    }
+}
+
+/// A picture with questions and answers that are right by construction.
+public struct SyntheticSample: Sendable, Equatable {
+    public let image: Image
+    /// The task of the first turn; further turns may ask other things of the same picture.
+    public let task: SyntheticTask
+    public let turns: [SyntheticTurn]
+    public let metadata: Metadata
+
+    /// What is known of the picture beside its questions.
+    public struct Metadata: Sendable, Codable, Equatable {
+        /// The place in the generator's sequence.
+        public let index: Int
+        public let language: SyntheticLanguage
+        /// Everything drawn except clutter.
+        public let objects: [SyntheticObject]
+        /// The family of the text in the picture, where there is text.
+        public let font: String?
+    }
+}

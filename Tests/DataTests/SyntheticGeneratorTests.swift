@@ -1,0 +1,72 @@
+import Data
+import Foundation
+import Media
+import Testing
+
+@Suite struct SyntheticGeneratorTests {
+    @Test func sampleIsAFunctionOfSeedAndIndex() throws {
+        let first = try SyntheticGenerator(SyntheticOptions(seed: 3))
+        let second = try SyntheticGenerator(SyntheticOptions(seed: 3))
+        let other = try SyntheticGenerator(SyntheticOptions(seed: 4))
+        // Out of order, so that nothing may carry over from one sample to the next.
+        let late = try (0..<20).reversed().map(second.sample)
+        for index in 0..<20 {
+            let sample = try first.sample(at: index)
+            #expect(sample == late[19 - index])
+            #expect(sample.image != (try other.sample(at: index)).image)
+        }
+    }
+
+    @Test func threadsAgreeWithOne() async throws {
+        let generator = try SyntheticGenerator(SyntheticOptions(seed: 5))
+        let alone = try (0..<40).map(generator.sample)
+        let together = try await withThrowingTaskGroup(of: (Int, SyntheticSample).self) { group in
+            for index in 0..<40 { group.addTask { (index, try generator.sample(at: index)) } }
+            return try await group.reduce(into: [Int: SyntheticSample]()) { $0[$1.0] = $1.1 }
+        }
+        for index in 0..<40 { #expect(together[index] == alone[index]) }
+    }
+
+    @Test(arguments: SyntheticTask.allCases)
+    func boxesLieInsideThePicture(task: SyntheticTask) throws {
+        for turns in [SyntheticOptions.Turns.single, .several] {
+            let generator = try SyntheticGenerator(
+                SyntheticOptions(seed: 11, turns: turns, weights: SyntheticOptions.only(task)))
+            for index in 0..<40 {
+                let sample = try generator.sample(at: index)
+                let frame = Rectangle(
+                    x: 0, y: 0, width: Double(sample.image.width), height: Double(sample.image.height))
+                #expect(!sample.metadata.objects.isEmpty)
+                for object in sample.metadata.objects { #expect(frame.contains(object.box), "\(index) \(object)") }
+                #expect(turns == .single ? sample.turns.count == 1 : sample.turns.count >= 2)
+                #expect(sample.turns.contains { $0.task == task })
+                for turn in sample.turns {
+                    #expect(!turn.answer.isEmpty && !turn.question.contains("{"))
+                    for found in Scoring.boxes(in: turn.answer) {
+                        #expect(found.box.x1 < found.box.x2 && found.box.y1 < found.box.y2 && found.box.x2 < 1000)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func heldOutFontsStayOutOfTraining() throws {
+        let weights: [SyntheticTask: Double] = [.text: 1, .chart: 1]
+        let held = Set(SyntheticGenerator.fontFamilies(.heldOut)).subtracting(SyntheticGenerator.fontFamilies(.train))
+        #expect(!held.isEmpty)
+        func fonts(_ split: SyntheticOptions.Split) throws -> [String] {
+            let generator = try SyntheticGenerator(SyntheticOptions(seed: 1, split: split, weights: weights))
+            return try (0..<200).compactMap { try generator.sample(at: $0).metadata.font }
+        }
+        #expect(try fonts(.train).allSatisfy { !held.contains($0) })
+        let shown = try fonts(.heldOut)
+        #expect(Double(shown.count { held.contains($0) }) > 0.35 * Double(shown.count))
+    }
+
+    @Test func badOptionsAreRefused() {
+        #expect(throws: SyntheticError.self) { try SyntheticGenerator(SyntheticOptions(weights: [:])) }
+        #expect(throws: SyntheticError.self) { try SyntheticGenerator(SyntheticOptions(weights: [.text: -1])) }
+        #expect(throws: SyntheticError.self) { try SyntheticGenerator(SyntheticOptions(sides: 10...20)) }
+        #expect(throws: SyntheticError.self) { try SyntheticGenerator(SyntheticOptions(difficulty: 2)) }
+    }
+}
