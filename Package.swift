@@ -65,6 +65,8 @@ let package = Package(
         .systemLibrary(name: "CLibWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
         .systemLibrary(
             name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(
+            name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
         .target(
             name: "CMedia", dependencies: ["CPangoCairo", "CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG"],
             cSettings: [.unsafeFlags(["-O3"])],
@@ -77,6 +79,11 @@ let package = Package(
         .target(name: "Media", dependencies: ["CMedia"], swiftSettings: optimised),
         .target(name: "Text", swiftSettings: optimised),
         .target(name: "Safetensors", swiftSettings: optimised),
+        .target(
+            name: "Hashing", dependencies: [.target(name: "CLibCrypto", condition: .when(platforms: [.linux]))],
+            swiftSettings: optimised),
+        .target(name: "Goldens", dependencies: ["Safetensors", "Hashing"], swiftSettings: optimised),
+        .target(name: "Terminal", swiftSettings: strict),
 
         // Floor 2 and up.
         .target(name: "NN", dependencies: ["Torch", "Safetensors", "CKernels"], swiftSettings: strict),
@@ -101,8 +108,11 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
-        .target(name: "TestSupport", dependencies: ["Safetensors"], path: "Tests/TestSupport", swiftSettings: strict),
-        test("Torch"), test("Media"), test("Text"), test("Safetensors"), test("NN"), test("Models"), test("Data"),
+        .target(
+            name: "TestSupport", dependencies: ["Safetensors", "Goldens"], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        test("Torch"), test("Media"), test("Text"), test("Safetensors"), test("Hashing"), test("Goldens"),
+        test("Terminal"), test("NN"), test("Models"), test("Data"),
         test("Inference"), test("Training"), test("Evaluation"),
     ],
     swiftLanguageModes: [.v6],

@@ -1,1 +1,0 @@
-// `Safetensors`: filled in as the floors are built.

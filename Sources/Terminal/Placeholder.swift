@@ -1,0 +1,1 @@
+// Progress bar, tables, colour and formats: filled in next.
