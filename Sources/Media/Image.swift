@@ -1,5 +1,5 @@
 /// A picture as the models see it: 8-bit RGB, row-major, no padding, `height × width × 3` bytes.
-public struct Image: Sendable, Equatable {
+public struct Image: Sendable, Hashable {
     public let width: Int
     public let height: Int
     /// Interleaved red, green, blue; row 0 is the top. Always `width * height * 3` bytes.

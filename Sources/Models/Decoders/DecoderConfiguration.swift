@@ -1,0 +1,53 @@
+public import NN
+
+/// A causal language model's numbers. Every decoder of the family is one choice of these.
+public struct DecoderConfiguration: Sendable, Hashable {
+    /// How positions turn queries and keys.
+    public enum Positions: Sendable, Hashable {
+        /// One position per token.
+        case rope
+        /// Three positions per token; the frequencies are dealt out to them in runs of these lengths (Qwen2-VL 2.1).
+        case multimodal(sections: [Int])
+    }
+
+    public var vocabularySize: Int
+    public var hiddenSize: Int
+    public var feedForwardSize: Int
+    public var layers: Int
+    public var heads: Int
+    public var keyValueHeads: Int
+    public var headSize: Int
+    public var normEpsilon: Double
+    public var ropeBase: Double
+    public var positions: Positions
+    public var activation: Activation
+    /// Whether the query, key and value projections have a bias.
+    public var hasAttentionBias: Bool
+    /// Whether the output head is the embedding.
+    public var hasTiedHead: Bool
+    public var maxPositions: Int
+    public var initializerRange: Double
+
+    public init(
+        vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layers: Int, heads: Int, keyValueHeads: Int,
+        headSize: Int? = nil, normEpsilon: Double = 1e-6, ropeBase: Double = 1e6, positions: Positions = .rope,
+        activation: Activation = .silu, hasAttentionBias: Bool = true, hasTiedHead: Bool = false,
+        maxPositions: Int = 32768, initializerRange: Double = 0.02
+    ) {
+        self.vocabularySize = vocabularySize
+        self.hiddenSize = hiddenSize
+        self.feedForwardSize = feedForwardSize
+        self.layers = layers
+        self.heads = heads
+        self.keyValueHeads = keyValueHeads
+        self.headSize = headSize ?? hiddenSize / heads
+        self.normEpsilon = normEpsilon
+        self.ropeBase = ropeBase
+        self.positions = positions
+        self.activation = activation
+        self.hasAttentionBias = hasAttentionBias
+        self.hasTiedHead = hasTiedHead
+        self.maxPositions = maxPositions
+        self.initializerRange = initializerRange
+    }
+}

@@ -1,0 +1,61 @@
+public import Torch
+
+/// Keys and values of one sequence, layer by layer.
+///
+/// Memory grows by doubling; the tensors handed out are views of it. `truncate` forgets the end, so that a prompt's
+/// common beginning can be kept.
+public final class KeyValueCache {
+    private var layers: [(key: Tensor, value: Tensor)?]
+    private var lengths: [Int]
+    private let limit: Int
+
+    /// - Parameter limit: tokens that the sequence may hold at most.
+    public init(layers: Int, limit: Int) {
+        self.layers = Array(repeating: nil, count: layers)
+        lengths = Array(repeating: 0, count: layers)
+        self.limit = limit
+    }
+
+    /// Tokens that all layers hold.
+    public var length: Int { lengths.min() ?? 0 }
+
+    /// Bytes held.
+    public var byteCount: Int { layers.reduce(0) { $0 + ($1.map { $0.key.byteCount + $0.value.byteCount } ?? 0) } }
+
+    /// Adds keys and values (`[tokens, key-value heads, head size]`) of a layer and gives all that it holds now.
+    public func append(layer: Int, key: Tensor, value: Tensor) throws -> (key: Tensor, value: Tensor) {
+        let start = lengths[layer], end = start + key.size(0)
+        guard end <= limit else { throw ProcessingError.contextLength(tokens: end, limit: limit) }
+        let held = try room(layer: layer, for: end, like: key)
+        try held.key.slice(0, start..<end).copy(from: key)
+        try held.value.slice(0, start..<end).copy(from: value)
+        lengths[layer] = end
+        return (try held.key.slice(0, 0..<end), try held.value.slice(0, 0..<end))
+    }
+
+    private func room(layer: Int, for count: Int, like tensor: Tensor) throws -> (key: Tensor, value: Tensor) {
+        if let held = layers[layer], held.key.size(0) >= count { return held }
+        let capacity = min(limit, max(256, count.nextPowerOfTwo))
+        let shape = [capacity] + tensor.shape.dropFirst()
+        let made = (
+            key: try Tensor.empty(shape, dtype: tensor.dtype, device: tensor.device),
+            value: try Tensor.empty(shape, dtype: tensor.dtype, device: tensor.device)
+        )
+        if let held = layers[layer], lengths[layer] > 0 {
+            let kept = 0..<lengths[layer]
+            try made.key.slice(0, kept).copy(from: held.key.slice(0, kept))
+            try made.value.slice(0, kept).copy(from: held.value.slice(0, kept))
+        }
+        layers[layer] = made
+        return made
+    }
+
+    /// Keeps the first `length` tokens.
+    public func truncate(to length: Int) {
+        lengths = lengths.map { min($0, max(0, length)) }
+    }
+}
+
+extension Int {
+    fileprivate var nextPowerOfTwo: Int { self <= 1 ? 1 : 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount) }
+}

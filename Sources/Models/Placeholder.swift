@@ -1,1 +1,0 @@
-// `Models`: filled in as the floors are built.

@@ -1,0 +1,135 @@
+public import NN
+public import Torch
+
+/// Qwen2-VL's vision transformer: any resolution, two-dimensional rotary positions, attention within each time step.
+public final class Qwen2VisionTower {
+    public struct Configuration: Sendable, Hashable {
+        public var hiddenSize: Int
+        public var layers: Int
+        public var heads: Int
+        public var feedForwardSize: Int
+        public var patchSize: Int
+        public var temporalPatchSize: Int
+        public var channels: Int
+        public var mergeSize: Int
+        public var activation: Activation
+
+        public init(
+            hiddenSize: Int = 1280, layers: Int = 32, heads: Int = 16, feedForwardSize: Int = 5120, patchSize: Int = 14,
+            temporalPatchSize: Int = 2, channels: Int = 3, mergeSize: Int = 2, activation: Activation = .quickGelu
+        ) {
+            self.hiddenSize = hiddenSize
+            self.layers = layers
+            self.heads = heads
+            self.feedForwardSize = feedForwardSize
+            self.patchSize = patchSize
+            self.temporalPatchSize = temporalPatchSize
+            self.channels = channels
+            self.mergeSize = mergeSize
+            self.activation = activation
+        }
+
+        public var headSize: Int { hiddenSize / heads }
+    }
+
+    final class Block {
+        let attentionNorm: LayerNorm
+        let queryKeyValue: Linear
+        let projection: Linear
+        let feedForwardNorm: LayerNorm
+        let feedForward: PlainFeedForward
+        let heads: Int
+        let headSize: Int
+
+        init(_ configuration: Configuration, _ scope: ParameterScope) throws {
+            let size = configuration.hiddenSize
+            heads = configuration.heads
+            headSize = configuration.headSize
+            attentionNorm = try LayerNorm(size, epsilon: 1e-6, scope["norm1"])
+            queryKeyValue = try Linear(size, 3 * size, bias: true, scope["attn"]["qkv"])
+            projection = try Linear(size, size, bias: true, scope["attn"]["proj"])
+            feedForwardNorm = try LayerNorm(size, epsilon: 1e-6, scope["norm2"])
+            feedForward = PlainFeedForward(
+                up: try Linear(size, configuration.feedForwardSize, bias: true, scope["mlp"]["fc1"]),
+                down: try Linear(configuration.feedForwardSize, size, bias: true, scope["mlp"]["fc2"]),
+                activation: configuration.activation)
+        }
+
+        /// `[patches, hidden]` gives the same shape.
+        func callAsFunction(_ x: Tensor, _ rotary: RotaryTable, _ segments: Segments) throws -> Tensor {
+            let patches = x.size(0)
+            // [patches, 3, heads, head size]
+            let fused = try queryKeyValue(attentionNorm(x)).view([patches, 3, heads, headSize])
+            let query = try fused.select(1, 0).rotated(by: rotary)
+            let key = try fused.select(1, 1).rotated(by: rotary)
+            let attended = try Tensor.packedAttention(
+                query, key, fused.select(1, 2), queries: segments, keys: segments, causal: false,
+                scale: 1 / Double(headSize).squareRoot())
+            let first = try x + projection(attended.reshape([patches, heads * headSize]))
+            return try first + feedForward(feedForwardNorm(first))
+        }
+    }
+
+    public let configuration: Configuration
+    private let patchWeight: Parameter
+    private let blocks: [Block]
+
+    /// Takes `patch_embed.*` and `blocks.*` from the scope.
+    public init(_ configuration: Configuration, _ scope: ParameterScope) throws {
+        self.configuration = configuration
+        patchWeight = try scope["patch_embed"]["proj"].parameter(
+            "weight",
+            [
+                configuration.hiddenSize, configuration.channels, configuration.temporalPatchSize,
+                configuration.patchSize, configuration.patchSize,
+            ], .normal(0.02))
+        blocks = try (0..<configuration.layers).map { try Block(configuration, scope["blocks"][$0]) }
+    }
+
+    /// `[patches of all items, hidden]`: the last block's output, without a norm.
+    public func callAsFunction(_ items: [VisualItem], _ context: ForwardContext) throws -> Tensor {
+        let weight = patchWeight.tensor
+        let patches = try Tensor.cat(items.map(\.patches)).to(weight.device).to(weight.dtype)
+        // A convolution whose kernel is its stride is a linear layer on flattened patches.
+        var hidden = try patches.linear(weight.reshape([configuration.hiddenSize, -1]))
+        try context.observe("vision.patch_embed", hidden)
+        let angles = try rotaryAngles(items)
+        try context.observe("vision.rotary_freqs", angles)
+        let rotary = try RotaryTable(angles: angles.to(weight.device))
+        // Each time step of each item attends to itself only.
+        let segments = Segments(
+            lengths: items.flatMap { Array(repeating: $0.grid.height * $0.grid.width, count: $0.grid.time) })
+        for (index, block) in blocks.enumerated() {
+            hidden = try block(hidden, rotary, segments)
+            if index == 0 { try context.observe("vision.block0", hidden) }
+        }
+        try context.observe("vision.last_block", hidden)
+        return hidden
+    }
+
+    /// `[patches, head size / 2]`: angles of the row in the first half, of the column in the second, in the order of the
+    /// patches (merge block by merge block).
+    private func rotaryAngles(_ items: [VisualItem]) throws -> Tensor {
+        let frequencies = inverseFrequencies(base: 10000, size: configuration.headSize / 2)
+        let merge = configuration.mergeSize
+        var angles: [Float] = []
+        for item in items {
+            let grid = item.grid
+            var step: [Float] = []
+            step.reserveCapacity(grid.height * grid.width * frequencies.count * 2)
+            for blockRow in 0..<grid.height / merge {
+                for blockColumn in 0..<grid.width / merge {
+                    for inner in 0..<merge * merge {
+                        let row = Float(blockRow * merge + inner / merge)
+                        let column = Float(blockColumn * merge + inner % merge)
+                        for frequency in frequencies { step.append(row * frequency) }
+                        for frequency in frequencies { step.append(column * frequency) }
+                    }
+                }
+            }
+            for _ in 0..<grid.time { angles += step }
+        }
+        let width = frequencies.count * 2
+        return try Tensor(angles, shape: [angles.count / width, width])
+    }
+}
