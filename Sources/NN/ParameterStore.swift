@@ -1,7 +1,7 @@
 public import Torch
 
 /// Something that holds tensors under names: a checkpoint, a part of one, or a renamed one.
-public protocol TensorSource {
+public protocol WeightSource {
     /// All names it holds.
     var names: [String] { get }
     /// The shape under a name, nil where there is none.
@@ -24,7 +24,7 @@ public final class ParameterStore {
         /// Shapes without memory.
         case shapes
         /// From a checkpoint.
-        case checkpoint(any TensorSource, WhenMissing)
+        case checkpoint(any WeightSource, WhenMissing)
     }
 
     /// What to do about parameters that the checkpoint lacks.

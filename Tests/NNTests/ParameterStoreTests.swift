@@ -3,7 +3,7 @@ import Testing
 import Torch
 
 /// A checkpoint in memory.
-private struct Memory: TensorSource {
+private struct Memory: WeightSource {
     var tensors: [String: Tensor]
     var names: [String] { Array(tensors.keys) }
     func shape(of name: String) -> [Int]? { tensors[name]?.shape }
