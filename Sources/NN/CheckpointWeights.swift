@@ -1,3 +1,4 @@
+internal import Foundation
 public import Safetensors
 public import Torch
 
