@@ -108,6 +108,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        .testTarget(name: "CKernelsTests", dependencies: ["CKernels"], swiftSettings: optimised),
         .target(
             name: "TestSupport", dependencies: ["Safetensors", "Goldens"], path: "Tests/TestSupport",
             swiftSettings: strict),

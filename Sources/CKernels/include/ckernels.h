@@ -1,1 +1,64 @@
+// CPU kernels of the house: plain functions on raw memory, each kept only because it beats libtorch in the same run
+// (Benchmarks/kernels). Rules that hold for every function:
+//
+// - Strides and extents count elements, not bytes, unless a name says so. The innermost dimension is contiguous.
+// - bf16 travels as uint16_t (ck_bfloat16). Sums are kept in fp32.
+// - Nothing needs alignment, and no byte outside the given extents is read or written.
+// - [begin, end) is the caller's share of the work. Any partition of the full range, in any order and on any threads,
+//   gives the same bits.
+// - Outputs may not overlap inputs, except where a function says that it works in place.
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef uint16_t ck_bfloat16;
+
+// MARK: - features.c
+
+/// Instruction sets that kernels choose between when they run, weakest first.
+typedef enum ck_level {
+    CK_LEVEL_PORTABLE = 0,
+    CK_LEVEL_AVX2 = 1,
+    /// AVX-512 F, BW, DQ, VL and BF16.
+    CK_LEVEL_AVX512_BF16 = 2,
+} ck_level;
+
+/// The level in use: the best that this processor has, or less after ck_limit_features.
+ck_level ck_features(void);
+/// The level's name in lower case, for reports.
+const char *ck_level_name(ck_level level);
+/// Forbids levels above `highest`, so that tests and benchmarks can reach the slower paths. Returns the level in use.
+/// Not for use while kernels run.
+ck_level ck_limit_features(ck_level highest);
+
+// MARK: - gemv.c: linear layers with few rows of input, bound by reading the weights
+
+/// y = x Wᵀ + b for few rows. x: [rows, inputs] with `xStride` between rows; weight: [outputs, inputs] with
+/// `weightStride`, used where it lies (a mapped checkpoint will do); bias: [outputs] or NULL; y: [rows, outputs] with
+/// `yStride`. The range runs over outputs. A row's result does not depend on how many rows there are.
+/// Meant for rows <= 16: beyond, a matrix product that packs its operands wins.
+void ck_linear_bf16(
+    const ck_bfloat16 *x, ptrdiff_t xStride, const ck_bfloat16 *weight, ptrdiff_t weightStride,
+    const ck_bfloat16 *bias, ck_bfloat16 *y, ptrdiff_t yStride, size_t rows, size_t inputs, size_t begin, size_t end);
+
+/// The same in fp32.
+void ck_linear_f32(
+    const float *x, ptrdiff_t xStride, const float *weight, ptrdiff_t weightStride, const float *bias, float *y,
+    ptrdiff_t yStride, size_t rows, size_t inputs, size_t begin, size_t end);
+
+/// y = silu(x Gᵀ) · (x Uᵀ), the gated half of a SwiGLU feed-forward block, rounded to bf16 where the unfused operations
+/// round: after each product, after silu and after the multiplication. gate and up: [outputs, inputs], both with
+/// `weightStride`. The range runs over outputs.
+void ck_gated_linear_bf16(
+    const ck_bfloat16 *x, ptrdiff_t xStride, const ck_bfloat16 *gate, const ck_bfloat16 *up, ptrdiff_t weightStride,
+    ck_bfloat16 *y, ptrdiff_t yStride, size_t rows, size_t inputs, size_t begin, size_t end);
+
+#ifdef __cplusplus
+}
+#endif
