@@ -1,6 +1,7 @@
 #include "cmedia_draw.h"
 
 #include <pango/pangocairo.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@ struct cm_canvas {
 
 struct cm_text {
     PangoLayout *layout;
+    PangoRectangle ink, logical;
+    int baseline, unknown;
 };
 
 // MARK: - canvas
@@ -162,15 +165,16 @@ int cm_canvas_image(cm_canvas *canvas, const uint8_t *rgb, int32_t width, int32_
 
 // MARK: - text
 
-static void destroy_context(gpointer context) { g_object_unref(context); }
-static GPrivate thread_context = G_PRIVATE_INIT(destroy_context);
+/// Cairo (seen with 1.16) throws glyphs out of its process-wide cache while another thread draws with them, even when the
+/// threads share no font: whatever touches fonts happens under this lock. Shapes need none.
+static pthread_mutex_t font_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/// One Pango context a thread, over the font map that Pango keeps a thread. Hinting is off: glyph shapes then depend on
-/// the font alone and not on the machine's settings.
-static PangoContext *context_of_thread(void) {
-    PangoContext *context = g_private_get(&thread_context);
+/// The context that all text is shaped in; to be called under the lock. Hinting is off: glyph shapes then depend on the
+/// font alone and not on the machine's settings.
+static PangoContext *shared_context(void) {
+    static PangoContext *context = NULL;
     if (context) return context;
-    context = pango_font_map_create_context(pango_cairo_font_map_get_default());
+    context = pango_font_map_create_context(pango_cairo_font_map_new());
     cairo_font_options_t *options = cairo_font_options_create();
     cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
     cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE);
@@ -179,14 +183,14 @@ static PangoContext *context_of_thread(void) {
     cairo_font_options_destroy(options);
     pango_cairo_context_set_resolution(context, 96);
     pango_context_set_round_glyph_positions(context, FALSE);
-    g_private_set(&thread_context, context);
     return context;
 }
 
 cm_text *cm_text_create(
     const char *utf8, int32_t bytes, const char *family, double size, int32_t weight, int italic, char **resolved) {
     *resolved = NULL;
-    PangoContext *context = context_of_thread();
+    pthread_mutex_lock(&font_lock);
+    PangoContext *context = shared_context();
     PangoFontDescription *wanted = pango_font_description_new();
     pango_font_description_set_family(wanted, family);
     pango_font_description_set_absolute_size(wanted, size * PANGO_SCALE);
@@ -213,34 +217,39 @@ cm_text *cm_text_create(
         pango_layout_set_attributes(text->layout, attributes);
         pango_attr_list_unref(attributes);
         pango_layout_set_text(text->layout, utf8, bytes);
+        text->unknown = pango_layout_get_unknown_glyphs_count(text->layout);
+        pango_layout_get_extents(text->layout, &text->ink, &text->logical);
+        text->baseline = pango_layout_get_baseline(text->layout);
     }
     pango_font_description_free(wanted);
+    pthread_mutex_unlock(&font_lock);
     return text;
 }
 
 void cm_text_destroy(cm_text *text) {
     if (!text) return;
+    pthread_mutex_lock(&font_lock);
     g_object_unref(text->layout);
+    pthread_mutex_unlock(&font_lock);
     free(text);
 }
 
-int32_t cm_text_unknown_glyphs(cm_text *text) { return pango_layout_get_unknown_glyphs_count(text->layout); }
+int32_t cm_text_unknown_glyphs(const cm_text *text) { return text->unknown; }
 
 static cm_rect from_pango(PangoRectangle rect, int baseline) {
     const double scale = PANGO_SCALE;
     return (cm_rect){rect.x / scale, (rect.y - baseline) / scale, rect.width / scale, rect.height / scale};
 }
 
-void cm_text_extents(cm_text *text, cm_rect *ink, cm_rect *logical) {
-    PangoRectangle pango_ink, pango_logical;
-    pango_layout_get_extents(text->layout, &pango_ink, &pango_logical);
-    const int baseline = pango_layout_get_baseline(text->layout);
-    *ink = from_pango(pango_ink, baseline);
-    *logical = from_pango(pango_logical, baseline);
+void cm_text_extents(const cm_text *text, cm_rect *ink, cm_rect *logical) {
+    *ink = from_pango(text->ink, text->baseline);
+    *logical = from_pango(text->logical, text->baseline);
 }
 
 void cm_text_draw(cm_canvas *canvas, cm_text *text, double x, double y) {
-    cairo_move_to(canvas->cairo, x, y - pango_layout_get_baseline(text->layout) / (double)PANGO_SCALE);
+    pthread_mutex_lock(&font_lock);
+    cairo_move_to(canvas->cairo, x, y - text->baseline / (double)PANGO_SCALE);
     pango_cairo_show_layout(canvas->cairo, text->layout);
     cairo_new_path(canvas->cairo);
+    pthread_mutex_unlock(&font_lock);
 }

@@ -1,5 +1,5 @@
-// Drawing over Cairo and Pango, flattened to opaque handles. A canvas belongs to one thread at a time; different canvases
-// may be used by different threads (Pango keeps one font map per thread).
+// Drawing over Cairo and Pango, flattened to opaque handles. A canvas or a text belongs to one thread at a time; different
+// ones may be used by different threads. A lock inside serializes what touches fonts.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -58,9 +58,9 @@ cm_text *_Nullable cm_text_create(
     char *_Nullable *_Nonnull resolved);
 void cm_text_destroy(cm_text *_Nullable text);
 /// Characters for which the family has no glyph.
-int32_t cm_text_unknown_glyphs(cm_text *_Nonnull text);
+int32_t cm_text_unknown_glyphs(const cm_text *_Nonnull text);
 /// Extents relative to the start of the baseline, y down.
-void cm_text_extents(cm_text *_Nonnull text, cm_rect *_Nonnull ink, cm_rect *_Nonnull logical);
+void cm_text_extents(const cm_text *_Nonnull text, cm_rect *_Nonnull ink, cm_rect *_Nonnull logical);
 /// Draws with the start of the baseline at (x, y), in the canvas's current source.
 void cm_text_draw(cm_canvas *_Nonnull canvas, cm_text *_Nonnull text, double x, double y);
 

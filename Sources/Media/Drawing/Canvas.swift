@@ -10,7 +10,7 @@ import CMedia
 ///
 /// Drawing is done by Cairo and Pango with antialiasing and without hinting; the same calls give the same pixels for the
 /// same versions of those libraries and of the fonts. A canvas is used by one thread at a time, any number of canvases
-/// by any number of threads.
+/// by any number of threads; of these one at a time draws text, because Cairo's glyph cache is not safe otherwise.
 public final class Canvas {
     public let width: Int
     public let height: Int
