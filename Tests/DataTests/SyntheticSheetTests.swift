@@ -20,3 +20,19 @@ import Testing
         try Data(png).write(to: URL(fileURLWithPath: path))
     }
 }
+
+/// `OMMA_SPEED=1 swift test --filter SyntheticSpeed` prints samples a second on one core, task by task.
+@Suite struct SyntheticSpeedTests {
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["OMMA_SPEED"] != nil))
+    func samplesASecond() throws {
+        for task in [nil] + SyntheticTask.allCases.map(Optional.some) {
+            var options = SyntheticOptions(seed: 1)
+            if let task { options.weights = SyntheticOptions.only(task) }
+            let generator = try SyntheticGenerator(options)
+            _ = try generator.sample(at: 0)
+            let clock = ContinuousClock()
+            let duration = try clock.measure { for index in 1...400 { _ = try generator.sample(at: index) } }
+            print("\(task?.rawValue ?? "mixed"): \(Int(400 / (duration / .seconds(1)))) samples/s")
+        }
+    }
+}

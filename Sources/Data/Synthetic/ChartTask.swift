@@ -31,7 +31,8 @@ struct ChartTask {
         let (width, height) = (generator.integer(side), generator.integer(side))
         let backdrop = Backdrop(difficulty: options.difficulty * 0.6, using: &generator)
         let family = Typefaces.family(options.split, using: &generator)
-        let font = Font(family, size: generator.uniform(13...16), weight: generator.chance(0.3) ? 700 : 400)
+        let size = Typefaces.size(generator.uniform(13...16))
+        let font = Font(family, size: size, weight: generator.chance(0.3) ? 700 : 400)
         let ink = backdrop.luma > 0.5 ? Color(0.1, 0.1, 0.1) : Color(0.93, 0.93, 0.93)
 
         // The plot's frame, then an axis whose units are at least 7 pixels high in it.

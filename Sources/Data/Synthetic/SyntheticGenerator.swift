@@ -2,7 +2,8 @@ import Media
 
 /// Labelled pictures without end: sample `index` is a function of the options and the index alone.
 ///
-/// A value without state; any number of threads may call it. Pixels depend on the versions of Cairo, Pango and the fonts
+/// A value without state; any number of threads may call it (text is shaped and drawn by one at a time, see `Canvas`).
+/// Pixels depend on the versions of Cairo, Pango and the fonts
 /// beside the options; questions, answers and layout of scenes do not.
 public struct SyntheticGenerator: Sendable {
     public let options: SyntheticOptions

@@ -71,7 +71,7 @@ struct TextTask {
     {
         let tallest = lines == 1 ? 28.0 : 22
         let capitals = 14 + (tallest - 14) * generator.uniform() * generator.uniform()
-        var size = capitals / Typefaces.capitalHeight
+        var size = Typefaces.size(capitals / Typefaces.capitalHeight)
         let bold = generator.chance(0.35)
         let italic = generator.chance(0.15)
         // An average character is about 0.6 em wide.
@@ -82,7 +82,7 @@ struct TextTask {
             let line = try TextLine(text, font: font)
             if line.extents.ink.width <= Double(width - 8) { return line }
             longest = max(3, longest - 1)
-            size = max(14 / Typefaces.capitalHeight, size * 0.93)
+            size = Typefaces.size(max(14 / Typefaces.capitalHeight, size * 0.93))
         }
         return nil
     }

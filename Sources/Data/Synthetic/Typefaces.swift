@@ -18,4 +18,7 @@ enum Typefaces {
 
     /// The part of the em that capital letters are high; close enough to choose sizes by.
     static let capitalHeight = 0.72
+
+    /// A size in half pixels: so few that Pango and Cairo find fonts and glyphs in their caches.
+    static func size(_ wanted: Double) -> Double { (wanted * 2).rounded() / 2 }
 }
