@@ -62,16 +62,22 @@ let package = Package(
         .systemLibrary(
             name: "CFFmpeg", pkgConfig: "libavformat", providers: [.apt(["libavformat-dev"]), .brew(["ffmpeg"])]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
-        .systemLibrary(name: "CLibWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+        .systemLibrary(
+            name: "CLibWebP", pkgConfig: "libwebpdemux", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
         .systemLibrary(
             name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"]), .brew(["jpeg-turbo"])]),
         .systemLibrary(
+            name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"]), .brew(["libtiff"])]),
+        .systemLibrary(name: "CLibGIF", providers: [.apt(["libgif-dev"]), .brew(["giflib"])]),
+        .systemLibrary(
             name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
         .target(
-            name: "CMedia", dependencies: ["CPangoCairo", "CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG"],
+            name: "CMedia",
+            dependencies: ["CPangoCairo", "CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG", "CLibTIFF", "CLibGIF"],
             cSettings: [.unsafeFlags(["-O3"])],
             linkerSettings: [
-                .linkedLibrary("avcodec"), .linkedLibrary("avutil"), .linkedLibrary("swscale"), .linkedLibrary("m"),
+                .linkedLibrary("avcodec"), .linkedLibrary("avutil"), .linkedLibrary("swscale"), .linkedLibrary("gif"),
+                .linkedLibrary("m"),
             ]),
 
         // Floor 1: tensors, pictures, text and files; none knows the others.
@@ -112,7 +118,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Safetensors", "Goldens"], path: "Tests/TestSupport",
             swiftSettings: strict),
-        test("Torch"), test("Media"), test("Text"), test("Safetensors"), test("Hashing"), test("Goldens"),
+        test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"), test("Goldens"),
         test("Terminal"), test("NN"), test("Models"), test("Data"),
         test("Inference"), test("Training"), test("Evaluation"),
     ],

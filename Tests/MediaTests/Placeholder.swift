@@ -1,1 +1,0 @@
-// The tests of `Media`; files mirror Sources/Media.
