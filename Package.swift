@@ -118,7 +118,8 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Safetensors", "Goldens"], path: "Tests/TestSupport",
             swiftSettings: strict),
-        test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"), test("Goldens"),
+        test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
+        test("Goldens"),
         test("Terminal"), test("NN"), test("Models"), test("Data"),
         test("Inference"), test("Training"), test("Evaluation"),
     ],

@@ -3,7 +3,7 @@ import CMedia
 /// How a file's pixels become RGB8.
 public enum DecodePolicy: Sendable, CaseIterable {
     /// As the reference implementations load pictures, by Pillow's `Image.open(file).convert("RGB")`: the EXIF
-    /// orientation is ignored, transparency is dropped, and 16-bit grey is clipped at 255 rather than scaled.
+    /// orientation is ignored (but for TIFF), transparency is dropped, and 16-bit grey is clipped at 255 rather than scaled.
     case asPillow
     /// As people see the picture: the EXIF orientation is applied, transparency lies over white, and 16-bit grey keeps
     /// its high byte.
@@ -35,7 +35,8 @@ extension Image {
         }
         var header = try cm_info(bytes, name: name)
         let format = ImageFormat(header.format)
-        let turns = policy == .upright && header.orientation != 1
+        // Pillow itself turns TIFF files as it loads them.
+        let turns = header.orientation != 1 && (policy == .upright || header.format == CM_FORMAT_TIFF)
         let eighths = try chooseEighths(header, name: name, turns: turns, limits: limits, scale: scale)
         let width = (Int(header.width) * eighths + 7) / 8
         let height = (Int(header.height) * eighths + 7) / 8

@@ -61,7 +61,7 @@ def main():
         image.save(FOLDER / name, **options)
         opened = Image.open(FOLDER / name)
         entries.append({
-            "file": name, "format": opened.format, "width": opened.width, "height": opened.height,
+            "file": name, "format": opened.format, "width": image.width, "height": image.height,
             "orientation": opened.getexif().get(0x0112, 1), "animated": getattr(opened, "is_animated", False),
             "as_pillow": digest(opened.convert("RGB")), "upright": digest(upright(Image.open(FOLDER / name)))})
 
