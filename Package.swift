@@ -15,6 +15,8 @@ let torchCompilerFlags: [String] = [
     "-I\(libtorch)/include", "-I\(libtorch)/include/torch/csrc/api/include", "-Wno-everything",
     // An unoptimised shim slows every operation and compiles no faster.
     "-O2",
+    // Else C++20 takes CKernels' header, which the package maps to a module, for one that must be built first.
+    "-fno-cxx-modules",
 ]
 #if os(macOS)
     let torchLinkerFlags = [
@@ -54,7 +56,7 @@ let package = Package(
     targets: [
         // Floor 0: the C and C++ boundary.
         .target(
-            name: "CTorch", cxxSettings: [.unsafeFlags(torchCompilerFlags)],
+            name: "CTorch", dependencies: ["CKernels"], cxxSettings: [.unsafeFlags(torchCompilerFlags)],
             linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
         .systemLibrary(

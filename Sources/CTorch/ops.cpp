@@ -1,4 +1,5 @@
 // Operations: one line each over ATen.
+#include "kernels.h"
 #include "shim.h"
 
 #include "include/ct_ops.h"
@@ -277,7 +278,12 @@ int32_t ct_index_add_(ct_tensor a, int64_t dim, ct_tensor index, ct_tensor sourc
 }
 
 ct_tensor ct_linear(ct_tensor x, ct_tensor weight, ct_tensor bias, ct_error *error) {
-    return produce(error, [&] { return at::linear(borrow(x), borrow(weight), optional(bias)); });
+    return produce(error, [&] {
+        const at::Tensor input = borrow(x), w = borrow(weight);
+        const std::optional<at::Tensor> b = optional(bias);
+        if (auto quick = quick_linear(input, w, b)) return *quick;
+        return at::linear(input, w, b);
+    });
 }
 
 ct_tensor ct_embedding(ct_tensor weight, ct_tensor indices, ct_error *error) {

@@ -1,0 +1,34 @@
+import Testing
+import Torch
+
+/// The house's CPU kernels behind tensor operations: same meaning as the library's, whichever of the two runs.
+@Suite struct KernelTests {
+    /// Recording gradients keeps the library's operation, which is what the quick one is held against.
+    private func library<Result>(_ x: Tensor, _ body: (Tensor) throws -> Result) throws -> Result {
+        let leaf = try x.clone()
+        try leaf.setRequiresGradient(true)
+        return try body(leaf)
+    }
+
+    @Test(arguments: [DType.bfloat16, .float32], [1, 2, 7, 16, 17])
+    func smallLinearEqualsTheLibrarys(type: DType, rows: Int) throws {
+        let generator = try RandomGenerator(seed: 3)
+        let x = try generator.normal([rows, 2, 70]).to(type).slice(1, 0..<1)
+        let weight = try generator.normal([300, 75]).to(type).slice(1, 2..<72)
+        let bias = try generator.normal([300]).to(type)
+        let tolerance = type == .float32 ? 1e-4 : 0.25
+        for bias in [bias, nil] {
+            let quick = try x.linear(weight, bias)
+            let expected = try library(x) { try $0.linear(weight, bias).detach() }
+            #expect(quick.shape == [rows, 1, 300])
+            #expect(quick.dtype == type)
+            #expect(try (quick - expected).to(.float32).abs().amax().item() < tolerance)
+        }
+    }
+
+    @Test func smallLinearStillComplainsAboutShapes() throws {
+        let x = try Tensor.ones([1, 5]).to(.bfloat16), weight = try Tensor.ones([4, 6]).to(.bfloat16)
+        #expect(throws: TorchError.self) { try x.linear(weight) }
+        #expect(throws: TorchError.self) { try x.linear(try Tensor.ones([4, 5])) }
+    }
+}
