@@ -42,6 +42,7 @@ struct jpeg_errors {
     struct jpeg_error_mgr base;
     jmp_buf escape;
     cm_failure failure;
+    int max_scans;
 };
 
 static cm_failure explain(int code) {
@@ -88,12 +89,13 @@ static void on_message(j_common_ptr state, int level) {
 
 static void on_output(j_common_ptr state) { (void)state; }
 
-/// A progressive file may repeat scans without end, each costing a pass over the whole picture.
+/// A progressive file may repeat scans without end, each costing a pass over the whole picture. Real ones have about
+/// ten; what is tolerated shrinks with the size, so that a small file cannot buy minutes of work.
 static void on_progress(j_common_ptr state) {
     if (!state->is_decompressor) return;
-    if (((j_decompress_ptr)state)->input_scan_number > 500) {
-        struct jpeg_errors *errors = (struct jpeg_errors *)state->err;
-        errors->failure = cm_fail(CM_CORRUPT, "it has more than 500 scans");
+    struct jpeg_errors *errors = (struct jpeg_errors *)state->err;
+    if (((j_decompress_ptr)state)->input_scan_number > errors->max_scans) {
+        errors->failure = cm_fail(CM_CORRUPT, "it has more scans than any picture needs");
         longjmp(errors->escape, 1);
     }
 }
@@ -121,6 +123,8 @@ cm_failure cm_decode_jpeg(const uint8_t *bytes, size_t count, const cm_info *inf
     errors.base.emit_message = on_message;
     errors.base.output_message = on_output;
     errors.failure = cm_fail(CM_CORRUPT, "its header or data is damaged");
+    int64_t scans = 1000000000 / (info->width * info->height);
+    errors.max_scans = scans < 40 ? 40 : scans > 500 ? 500 : (int)scans;
     progress.progress_monitor = on_progress;
     if (setjmp(errors.escape)) {
         jpeg_destroy_decompress(&state);

@@ -64,7 +64,35 @@ static cm_failure explain(const struct source *source) {
                               : cm_fail(CM_CORRUPT, "its header or data is damaged");
 }
 
+/// Whether the tables that decoding needs lie within the file. libtiff goes on without one that does not, and shows
+/// palette indices as grey levels, for instance.
+static int tables_fit(const uint8_t *bytes, size_t count) {
+    int little = bytes[0] == 'I';
+#define U16(p) (little ? cm_le16(p) : cm_be16(p))
+#define U32(p) (little ? cm_le32(p) : cm_be32(p))
+    if (count < 8) return 0;
+    size_t at = U32(bytes + 4);
+    if (at > count || count - at < 2) return 0;
+    size_t entries = U16(bytes + at);
+    at += 2;
+    if ((count - at) / 12 < entries) return 0;
+    static const uint8_t sizes[] = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8};
+    for (; entries > 0; entries--, at += 12) {
+        uint32_t tag = U16(bytes + at), type = U16(bytes + at + 2);
+        int needed = tag == TIFFTAG_BITSPERSAMPLE || tag == TIFFTAG_STRIPOFFSETS || tag == TIFFTAG_STRIPBYTECOUNTS ||
+            tag == TIFFTAG_COLORMAP || tag == TIFFTAG_TILEOFFSETS || tag == TIFFTAG_TILEBYTECOUNTS ||
+            tag == TIFFTAG_JPEGTABLES || tag == TIFFTAG_EXTRASAMPLES;
+        uint64_t size = (uint64_t)U32(bytes + at + 4) * (type < sizeof sizes ? sizes[type] : 1);
+        size_t offset = U32(bytes + at + 8);
+        if (needed && size > 4 && (offset > count || size > count - offset)) return 0;
+    }
+#undef U16
+#undef U32
+    return 1;
+}
+
 cm_failure cm_probe_tiff(const uint8_t *bytes, size_t count, cm_info *info) {
+    if (!tables_fit(bytes, count)) return cm_fail(CM_TRUNCATED, "the file ends before its tables do");
     struct source source = {bytes, count, 0, 0};
     TIFF *tiff = open_tiff(&source);
     if (!tiff) return explain(&source);

@@ -58,7 +58,8 @@ cm_failure cm_decode_webp(const uint8_t *bytes, size_t count, const cm_info *inf
     WebPDemuxer *demuxer = WebPDemuxPartial(&data, &state);
     WebPIterator frame;
     memset(&frame, 0, sizeof frame);
-    if (!demuxer || state < WEBP_DEMUX_PARSED_HEADER || !WebPDemuxGetFrame(demuxer, 1, &frame)) {
+    // The whole container must be there: what orients the picture may come last.
+    if (!demuxer || state != WEBP_DEMUX_DONE || !WebPDemuxGetFrame(demuxer, 1, &frame)) {
         WebPDemuxDelete(demuxer);
         return cm_fail(CM_TRUNCATED, "the file ends before the picture does");
     }
