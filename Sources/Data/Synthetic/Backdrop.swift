@@ -114,6 +114,8 @@ struct Backdrop {
         let (noisy, monochrome) = (generator.chance(0.6), generator.chance(0.5))
         let deviation = generator.uniform(1...2 + 14 * difficulty)
         if noisy, difficulty > 0 { image.addNoise(deviation: deviation, monochrome: monochrome, using: &generator) }
+        let (compressed, quality) = (generator.chance(0.5), generator.uniform(95 - 55 * difficulty...95))
+        if compressed, difficulty > 0 { image = try .decode(image.jpegData(quality: Int(quality)), name: "artefacts") }
         return image
     }
 }

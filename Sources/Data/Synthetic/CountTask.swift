@@ -75,13 +75,13 @@ enum CountTask {
             answer: String(count))
     }
 
-    /// A question about a scene that was made for something else.
-    static func turn(_ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn? {
-        guard !scene.objects.isEmpty else { return nil }
+    /// Questions about a scene that was made for something else, in an order of chance; the last one asks for what is
+    /// mostly not there.
+    static func queries(_ scene: Scene, using generator: inout SeededGenerator) -> [Query] {
+        guard !scene.objects.isEmpty else { return [] }
         let kind = generator.element(of: scene.objects).kind
         let absent = ObjectKind(
             color: generator.element(of: NamedColor.allCases), shape: generator.element(of: ShapeKind.allCases))
-        let queries: [Query] = [.all, .color(kind.color), .shape(kind.shape), .kind(kind), .kind(absent)]
-        return turn(queries[generator.index(weights: [2, 2, 2, 1.5, 0.7])], scene, using: &generator)
+        return generator.shuffled([.all, .color(kind.color), .shape(kind.shape), .kind(kind)]) + [.kind(absent)]
     }
 }

@@ -61,7 +61,7 @@ enum RelationTask {
     /// Two centres nearer than this, in pixels, are beside each other to the eye.
     private static func clearance(_ scene: Scene, _ side: Side) -> Double {
         let length = side == .left || side == .right ? scene.width : scene.height
-        return max(12, 0.08 * Double(length))
+        return max(16, 0.12 * Double(length))
     }
 
     /// Yes and no are equally likely; nil where the scene leaves every order unclear.

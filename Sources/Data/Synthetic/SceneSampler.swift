@@ -39,7 +39,9 @@ struct SceneSampler {
         case .describe, .text, .chart: first = BoxTask.describe(scene, using: &generator)
         }
         guard let first else { return nil }
-        let turns = options.turns == .single ? [first] : conversation(first, scene, using: &generator)
+        let turns =
+            options.turns == .single
+            ? [first] : conversation(first, counted: query, scene, using: &generator)
         let image = try backdrop.finish(canvas, using: &generator)
         return Drawn(image: image, turns: turns, objects: scene.truth, font: nil)
     }
@@ -67,14 +69,25 @@ struct SceneSampler {
 
     /// Two to five further questions of other kinds about the same picture. The list of everything comes last: after
     /// it, answers could be copied from the text instead of being seen.
-    private func conversation(_ first: SyntheticTurn, _ scene: Scene, using generator: inout SeededGenerator)
-        -> [SyntheticTurn]
-    {
+    private func conversation(
+        _ first: SyntheticTurn, counted: CountTask.Query?, _ scene: Scene, using generator: inout SeededGenerator
+    ) -> [SyntheticTurn] {
         var turns = first.task == .describe ? [] : [first]
+        var queries = CountTask.queries(scene, using: &generator).filter { $0 != counted }
+        // `popLast` takes what is not there first; two times in three it waits to the end.
+        if generator.chance(0.67) { queries.reverse() }
         let wanted = generator.integer(3...5)
         for _ in 0..<24 where turns.count < wanted {
-            guard let turn = anyTurn(scene, using: &generator) else { continue }
-            if !turns.contains(where: { $0.question == turn.question || repeats($0, turn) }) { turns.append(turn) }
+            let turn: SyntheticTurn?
+            let target = generator.element(of: scene.objects).kind
+            switch generator.index(weights: [1, 0.6, 0.6, 1, 1.3]) {
+            case 0: turn = queries.popLast().map { CountTask.turn($0, scene, using: &generator) }
+            case 1: turn = AttributeTask.color(of: target, scene, using: &generator)
+            case 2: turn = AttributeTask.shape(of: target, scene, using: &generator)
+            case 3: turn = RelationTask.turn(scene, using: &generator)
+            default: turn = BoxTask.turn(scene, using: &generator)
+            }
+            if let turn, !turns.contains(where: { repeats($0, turn) }) { turns.append(turn) }
         }
         if first.task == .describe {
             // Asked first half of the time, so that the list never depends on hints.
@@ -85,23 +98,11 @@ struct SceneSampler {
         return turns
     }
 
-    /// The same box twice teaches nothing.
+    /// The same thing asked again teaches nothing, whatever the words. (Counts are kept apart by their queries.)
     private func repeats(_ first: SyntheticTurn, _ second: SyntheticTurn) -> Bool {
-        first.task == .box && second.task == .box && first.answer == second.answer
-    }
-
-    private func anyTurn(_ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn? {
-        switch generator.index(weights: [1, 0.6, 0.6, 1, 1.3]) {
-        case 0: return CountTask.turn(scene, using: &generator)
-        case 1:
-            let target = generator.element(of: scene.objects).kind
-            return AttributeTask.color(of: target, scene, using: &generator)
-        case 2:
-            let target = generator.element(of: scene.objects).kind
-            return AttributeTask.shape(of: target, scene, using: &generator)
-        case 3: return RelationTask.turn(scene, using: &generator)
-        default: return BoxTask.turn(scene, using: &generator)
-        }
+        let tasks: [SyntheticTask] = [.box, .color, .shape]
+        return first.question == second.question
+            || (first.task == second.task && tasks.contains(first.task) && first.answer == second.answer)
     }
 }
 

@@ -7,7 +7,7 @@ enum Typefaces {
         "FreeSans", "FreeSerif", "Noto Sans CJK SC",
     ]
     /// Never drawn in training.
-    static let heldOut = ["Open Sans", "Noto Serif CJK SC", "FreeMono"]
+    static let heldOut = ["Open Sans", "Noto Serif CJK SC"]
 
     static func family(_ split: SyntheticOptions.Split, using generator: inout SeededGenerator) -> String {
         switch split {
