@@ -4,5 +4,6 @@ import ArgumentParser
 @main
 struct Omma: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "omma", abstract: "Train, fine-tune, evaluate and run vision-language models.")
+        commandName: "omma", abstract: "Train, fine-tune, evaluate and run vision-language models.",
+        subcommands: [DataCommand.self])
 }
