@@ -116,6 +116,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        .executableTarget(
+            name: "tokenizer-benchmark", dependencies: ["Text"], path: "Benchmarks/tokenizer",
+            exclude: ["compare.py", "run.sh"], swiftSettings: strict),
+
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"], swiftSettings: optimised),
         .target(
             name: "TestSupport", dependencies: ["Safetensors", "Goldens"], path: "Tests/TestSupport",
