@@ -82,10 +82,15 @@ let package = Package(
                 .linkedLibrary("m"),
             ]),
 
+        .systemLibrary(
+            name: "CLibSentencePiece", pkgConfig: "sentencepiece",
+            providers: [.apt(["libsentencepiece-dev"]), .brew(["sentencepiece"])]),
+        .target(name: "CSentencePiece", dependencies: ["CLibSentencePiece"]),
+
         // Floor 1: tensors, pictures, text and files; none knows the others.
         .target(name: "Torch", dependencies: ["CTorch"], swiftSettings: strict),
         .target(name: "Media", dependencies: ["CMedia"], swiftSettings: optimised),
-        .target(name: "Text", swiftSettings: optimised),
+        .target(name: "Text", dependencies: ["CSentencePiece"], swiftSettings: optimised),
         .target(name: "Safetensors", swiftSettings: optimised),
         .target(
             name: "Hashing", dependencies: [.target(name: "CLibCrypto", condition: .when(platforms: [.linux]))],

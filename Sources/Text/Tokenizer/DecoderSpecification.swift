@@ -8,6 +8,7 @@ enum DecoderSpecification: Sendable {
     case metaspace(replacement: [UInt8], strips: Bool)
     case suffix([UInt8])
     case wordPiece(prefix: [UInt8], cleanUp: Bool)
+    case sentencePiece(SentencePieceDecoding)
     /// Without a decoder the reference puts a space between tokens.
     case joinWithSpaces
     /// `clean_up_tokenization_spaces` of tokenizer_config.json.

@@ -14,8 +14,14 @@ struct DecoderStage: Sendable {
     private var hasStarted = false
     private var tokenIndex = -1
     private var left = 0
+    private var pieces: SentencePieceDecoder?
 
-    init(_ specification: DecoderSpecification) { self.specification = specification }
+    init(_ specification: DecoderSpecification, skipsSpecial: Bool) {
+        self.specification = specification
+        if case .sentencePiece(let rules) = specification {
+            pieces = SentencePieceDecoder(rules, skipsSpecial: skipsSpecial)
+        }
+    }
 
     mutating func push(_ piece: DecodedPiece, _ output: inout [DecodedPiece]) throws(TokenizerError) {
         if !piece.continues || tokenIndex < 0 { tokenIndex += 1 }
@@ -76,6 +82,10 @@ struct DecoderStage: Sendable {
         case .joinWithSpaces:
             output.append(
                 DecodedPiece(bytes: tokenIndex > 0 && begins ? [0x20] + piece.bytes : piece.bytes, continues: true))
+        case .sentencePiece:
+            var bytes: [UInt8] = []
+            pieces?.push(piece.bytes, &bytes)
+            output.append(DecodedPiece(bytes: bytes, continues: true))
         case .cleanUp:
             held += piece.bytes
             // What follows a character that no rule touches cannot change what stands before it.
@@ -90,6 +100,10 @@ struct DecoderStage: Sendable {
         switch specification {
         case .byteLevel: emitFused(lossy(held[...]), &output)
         case .byteFallback: flushBytes(&output)
+        case .sentencePiece:
+            var bytes: [UInt8] = []
+            pieces?.finish(&bytes)
+            output.append(DecodedPiece(bytes: bytes, continues: true))
         case .strip: finishStrip(&output)
         case .suffix(let suffix): try flushSuffix(suffix, isLast: true, &output)
         case .cleanUp: output.append(DecodedPiece(bytes: SpaceCleaner.clean(held), continues: true))

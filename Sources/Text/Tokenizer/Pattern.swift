@@ -8,14 +8,17 @@ enum Pattern: Sendable {
         if let literal = try field.optional("String") {
             self = .literal(try literal.bytes())
         } else if let expression = try field.optional("Regex") {
-            let text = try expression.string()
-            if let scanner = WordScanner(pattern: text) {
-                self = .scanner(scanner)
-            } else {
-                self = .expression(try Expression(text, field: expression.path))
-            }
+            self = try Pattern(expression: try expression.string(), field: expression.path)
         } else {
             throw field.unsupported
+        }
+    }
+
+    init(expression: String, field: String) throws(TokenizerError) {
+        if let scanner = WordScanner(pattern: expression) {
+            self = .scanner(scanner)
+        } else {
+            self = .expression(try Expression(expression, field: field))
         }
     }
 

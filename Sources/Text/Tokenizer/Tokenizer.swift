@@ -21,9 +21,13 @@ public final class Tokenizer: Sendable {
 
     let backend: any TokenizerBackend
     private let stages: [DecoderSpecification]
+    private let imagePaths: ImagePathRule?
 
-    init(backend: any TokenizerBackend, configuration: TokenizerConfiguration) {
+    init(
+        backend: any TokenizerBackend, configuration: TokenizerConfiguration, imagePaths: ImagePathRule? = nil
+    ) {
         self.backend = backend
+        self.imagePaths = imagePaths
         stages = backend.decoderStages + (configuration.cleansUpSpaces ? [.cleanUp] : [])
         vocabularySize = backend.inventory.tokens.count
         specialTokens = SpecialTokens(configuration, backend.inventory)
@@ -39,7 +43,7 @@ public final class Tokenizer: Sendable {
     public func encode(_ text: String, addSpecialTokens: Bool = false) throws(TokenizerError) -> [Int32] {
         var sink = TokenSink(tracked: false)
         try backend.encode(Array(text.utf8), sources: nil, addSpecialTokens: addSpecialTokens, into: &sink)
-        return sink.ids
+        return try imagePaths?.apply(sink, backend.inventory).ids ?? sink.ids
     }
 
     /// The ids of a text of which only the template's own words may hold special tokens.
@@ -52,6 +56,7 @@ public final class Tokenizer: Sendable {
         let sources = SourceMap(text)
         try backend.encode(
             Array(text.string.utf8), sources: sources, addSpecialTokens: addSpecialTokens, into: &sink)
+        if let imagePaths { sink = try imagePaths.apply(sink, backend.inventory) }
         return zip(sink.ids, sink.origins).map { TaggedToken(id: $0, source: sources.source($1)) }
     }
 
@@ -67,7 +72,7 @@ public final class Tokenizer: Sendable {
     }
 
     func decoderRun(skipSpecialTokens: Bool) -> DecoderRun {
-        DecoderRun(backend.inventory, stages, skipSpecialTokens: skipSpecialTokens)
+        DecoderRun(backend.inventory, stages, skipSpecialTokens: skipSpecialTokens, imagePaths: imagePaths)
     }
 
     /// The token of an id as the tokenizer's files spell it; `nil` if there is none.
@@ -91,10 +96,16 @@ struct DecoderRun: Sendable {
     private let skipsSpecial: Bool
     private var stages: [DecoderStage]
     private var index = 0
+    private let imagePaths: ImagePathRule?
+    private var isInImage = false
 
-    init(_ inventory: TokenInventory, _ stages: [DecoderSpecification], skipSpecialTokens: Bool) {
+    init(
+        _ inventory: TokenInventory, _ stages: [DecoderSpecification], skipSpecialTokens: Bool,
+        imagePaths: ImagePathRule?
+    ) {
+        self.imagePaths = imagePaths
         self.inventory = inventory
-        self.stages = stages.map(DecoderStage.init)
+        self.stages = stages.map { DecoderStage($0, skipsSpecial: skipSpecialTokens) }
         skipsSpecial = skipSpecialTokens
     }
 
@@ -104,6 +115,15 @@ struct DecoderRun: Sendable {
             throw .unknownID(id, index: index, vocabularySize: inventory.tokens.count)
         }
         index += 1
+        if let imagePaths {
+            if isInImage, id < 256 {
+                try run([DecodedPiece(bytes: ByteAlphabet.encoded[Int(id)], continues: false)], from: 0, into: &bytes)
+                return
+            }
+            if id == imagePaths.begin { isInImage = true }
+            if id == imagePaths.end { isInImage = false }
+            if isInImage, id == imagePaths.pad { return }
+        }
         if skipsSpecial, inventory.isSpecial[Int(id)] { return }
         try run([DecodedPiece(bytes: token, continues: false)], from: 0, into: &bytes)
     }

@@ -8,6 +8,8 @@ struct TokenizerConfiguration: Sendable {
     var addsBeginning: Bool?
     var addsEnd: Bool?
     var chatTemplate: String?
+    /// The pattern that cuts text into words, of tiktoken tokenizers.
+    var pattern: String?
     /// By name, as in `names`.
     var named: [String: AddedToken] = [:]
     var additional: [AddedToken] = []
@@ -25,6 +27,7 @@ struct TokenizerConfiguration: Sendable {
             cleansUpSpaces = try configuration.bool("clean_up_tokenization_spaces", default: false)
             addsBeginning = try configuration.optional("add_bos_token")?.bool()
             addsEnd = try configuration.optional("add_eos_token")?.bool()
+            pattern = try configuration.optional("pat_str")?.string()
             if let template = try configuration.optional("chat_template") {
                 chatTemplate = try Self.template(template)
             }

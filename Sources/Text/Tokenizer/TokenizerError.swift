@@ -18,6 +18,8 @@ public enum TokenizerError: Error, Sendable, Hashable, CustomStringConvertible {
     case unencodable(String)
     /// A regular expression took too long on a text.
     case expressionTooSlow(pattern: String)
+    /// `<img>` without `</img>`.
+    case unclosedImage
     /// The path inside an image tag is longer than the tokens that stand for the image.
     case imagePathTooLong(bytes: Int, limit: Int)
 
@@ -37,6 +39,7 @@ public enum TokenizerError: Error, Sendable, Hashable, CustomStringConvertible {
             "id \(id) at position \(index) is not in the vocabulary of \(size) entries"
         case .unencodable(let word): "the vocabulary cannot spell \(word.debugDescription) and has no unknown token"
         case .expressionTooSlow(let pattern): "the pattern \(pattern) takes too long on this text"
+        case .unclosedImage: "an <img> is not closed by </img>"
         case .imagePathTooLong(let bytes, let limit):
             "the image path has \(bytes) bytes, and only \(limit) tokens stand for the image"
         }

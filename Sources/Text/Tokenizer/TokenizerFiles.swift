@@ -51,18 +51,57 @@ struct TokenizerFiles {
 }
 
 extension Tokenizer {
-    /// Loads the tokenizer of a folder in Hugging Face's layout: `tokenizer.json`, or else `vocab.json` with
-    /// `merges.txt`, each with the configuration files beside it.
+    /// Loads the tokenizer of a folder in the layout of Hugging Face's repositories: `tokenizer.json`, or
+    /// `tokenizer.model` (first for InternLM2, whose models use it), `qwen.tiktoken`, or `vocab.json` with `merges.txt`,
+    /// each with the configuration files beside it.
     ///
+    /// - Parameter imagePathTokens: of Qwen-VL, the number of ids between `<img>` and `</img>`, which then hold the path
+    ///   of the image; `nil` treats what stands there as any text.
     /// - Throws: `TokenizerError` naming the file or the field that is wrong, or that asks for something unknown.
-    public static func load(directory: String) throws(TokenizerError) -> Tokenizer {
+    public static func load(directory: String, imagePathTokens: Int? = nil) throws(TokenizerError) -> Tokenizer {
         let files = TokenizerFiles(directory: directory)
         let configuration = try files.configuration()
+        if configuration.tokenizerClass == "InternLM2Tokenizer",
+            let tokenizer = try Tokenizer(sentencePiece: files, configuration)
+        {
+            return tokenizer
+        }
         if let root = try files.json("tokenizer.json") {
             return try Tokenizer(json: root, configuration: configuration)
         }
+        if let tokenizer = try Tokenizer(tiktoken: files, configuration, imagePathTokens: imagePathTokens) {
+            return tokenizer
+        }
         if let tokenizer = try Tokenizer(legacy: files, configuration: configuration) { return tokenizer }
+        if let tokenizer = try Tokenizer(sentencePiece: files, configuration) { return tokenizer }
         throw .noTokenizer(directory: directory)
+    }
+
+    /// `tokenizer.model`; `nil` if it is not there.
+    private convenience init?(
+        sentencePiece files: TokenizerFiles, _ configuration: TokenizerConfiguration
+    ) throws(TokenizerError) {
+        guard let bytes = try files.read("tokenizer.model") else { return nil }
+        var configuration = configuration
+        // Decoding has its own way of cleaning up.
+        configuration.cleansUpSpaces = false
+        self.init(
+            backend: try SentencePieceTokenizer(bytes, file: "tokenizer.model", configuration: configuration),
+            configuration: configuration)
+    }
+
+    /// `qwen.tiktoken`; `nil` if it is not there.
+    private convenience init?(
+        tiktoken files: TokenizerFiles, _ configuration: TokenizerConfiguration, imagePathTokens: Int?
+    ) throws(TokenizerError) {
+        let file = "qwen.tiktoken"
+        guard let bytes = try files.read(file) else { return nil }
+        let pattern = configuration.pattern ?? WordScanner.qwen2Pattern
+        let parts = try TiktokenFile.parts(
+            bytes, file: file, pattern: try Pattern(expression: pattern, field: "pat_str"))
+        let backend = try JSONTokenizer(parts)
+        let imagePaths = imagePathTokens.flatMap { ImagePathRule(backend.inventory, span: max($0, 0)) }
+        self.init(backend: backend, configuration: configuration, imagePaths: imagePaths)
     }
 
     /// A tokenizer from the bytes of a `tokenizer.json` alone.

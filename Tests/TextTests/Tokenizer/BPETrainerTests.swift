@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Text
@@ -19,8 +20,7 @@ import Testing
     }
 
     @Test func writesAFolderThatLoadsEitherWay() throws {
-        let folder = NSTemporaryDirectory() + "omma-trained-\(UUID().uuidString)"
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let folder = try TemporaryFolder().path
         let trained = try BPETrainer.train(texts: texts, vocabularySize: 300)
         try trained.write(to: folder)
         let loaded = try Tokenizer.load(directory: folder)
@@ -31,7 +31,7 @@ import Testing
         #expect(loaded.specialTokens.eos == loaded.id(for: "<|im_end|>"))
         #expect(loaded.specialTokens.pad == loaded.id(for: "<|endoftext|>"))
         #expect(loaded.chatTemplate == TrainedVocabulary.qwen2VLChatTemplate)
-        var random = Seeded(state: 3)
+        var random = SeededGenerator(3)
         for text in texts + (0..<100).map({ _ in random.text(scalars: 40) }) {
             let ids = try loaded.encode(text)
             #expect(try legacy.encode(text) == ids)

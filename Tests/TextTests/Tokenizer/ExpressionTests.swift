@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Text
@@ -15,7 +16,7 @@ import Testing
     func theScannersGiveWhatTheExpressionsGive(_ pattern: String) throws {
         let scanner = try #require(WordScanner(pattern: pattern))
         let expression = try Expression(pattern, field: "pattern")
-        var random = Seeded(state: 11)
+        var random = SeededGenerator(11)
         let pieces = [
             "'s", "'LL", "'\u{17F}", "'re", "'", " ", "  ", "\n", "\r\n", "\t", "a", "Été", "12345", "½", "中文", "!?",
             "—", "\u{A0}",

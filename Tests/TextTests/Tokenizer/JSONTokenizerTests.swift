@@ -1,12 +1,14 @@
+import TestSupport
 import Testing
 
 @testable import Text
 
 @Suite struct JSONTokenizerTests {
-    @Test(arguments: ["tokenizer_qwen2vl", "tokenizer_internvl_qwen2"])
+    @Test(
+        .enabled(if: Fixtures.has("tokenizer_qwen2vl")), arguments: ["tokenizer_qwen2vl", "tokenizer_internvl_qwen2"])
     func encodesAndDecodesAsQwen2TokenizerFast(_ name: String) throws {
-        guard let folder = Fixtures.folder(name) else { return }
-        try check(Tokenizer.load(directory: folder), Fixtures.json(folder + "/tokenizer_golden.json"))
+        let goldens = try TokenizerGoldens(name)
+        try check(Tokenizer.load(directory: goldens.folder), goldens.golden)
     }
 
     private func check(_ tokenizer: Tokenizer, _ golden: JSONField) throws {
@@ -35,13 +37,12 @@ import Testing
         #expect(sameBytes(streamed, try item.string("decoded")), "\(item.path)")
     }
 
-    @Test func theTokenizerJSONOfInternLM2() throws {
-        guard let folder = Fixtures.folder("tokenizer_internlm2"),
-            let root = try TokenizerFiles(directory: folder).json("tokenizer.json")
-        else { return }
+    @Test(.enabled(if: Fixtures.has("tokenizer_internlm2")))
+    func theTokenizerJSONOfInternLM2() throws {
+        let goldens = try TokenizerGoldens("tokenizer_internlm2")
+        let root = try #require(try TokenizerFiles(directory: goldens.folder).json("tokenizer.json"))
         let tokenizer = try Tokenizer(json: root, configuration: TokenizerConfiguration())
-        let golden = try Fixtures.json(folder + "/tokenizer_golden.json")
-        for item in try golden.required("encode").items() {
+        for item in try goldens.cases("encode") {
             let text = try item.text()
             let ids = try item.ids("tokenizer_json_ids")
             #expect(try tokenizer.encode(text) == ids, "\(item.path) \(text.debugDescription)")
@@ -49,7 +50,7 @@ import Testing
             #expect(sameBytes(try tokenizer.decode(ids), try item.string("tokenizer_json_decoded")), "\(item.path)")
             #expect(try tokenizer.encode(text, addSpecialTokens: true) == [1] + ids)
         }
-        for item in try golden.required("decode_random_ids").items() {
+        for item in try goldens.cases("decode_random_ids") {
             let text = try tokenizer.decode(item.ids("ids"))
             #expect(sameBytes(text, try item.string("tokenizer_json_decoded")), "\(item.path)")
         }

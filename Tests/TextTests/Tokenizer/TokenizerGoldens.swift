@@ -1,33 +1,24 @@
 import Foundation
-import Testing
+import TestSupport
 
 @testable import Text
 
-/// The shared fixtures beside the checkout, where they are present.
-enum Fixtures {
-    static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().deletingLastPathComponent()
+/// A folder with a tokenizer and its `tokenizer_golden.json`.
+struct TokenizerGoldens {
+    let folder: String
+    let golden: JSONField
 
-    /// The path of a fixture folder; `nil`, with a printed note, where the folder is absent.
-    static func folder(_ name: String) -> String? {
-        let candidates = [
-            repository.appendingPathComponent("../shared/fixtures/\(name)"),
-            repository.appendingPathComponent("../../shared/fixtures/\(name)"),
-        ]
-        if let found = candidates.first(where: { FileManager.default.fileExists(atPath: $0.path) }) {
-            return found.standardizedFileURL.path
-        }
-        print("skipped: the fixture folder \(name) is not beside this checkout")
-        return nil
+    init(_ name: String) throws {
+        folder = try Fixtures.path(name)
+        golden = try Self.json(folder + "/tokenizer_golden.json")
     }
-
-    /// The goldens of this repository.
-    static func golden(_ name: String) -> String { repository.appendingPathComponent("Tests/Goldens/\(name)").path }
 
     static func json(_ path: String) throws -> JSONField {
         let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
         return JSONField(node: try JSONParser.parse(bytes, file: path), path: "")
     }
+
+    func cases(_ name: String) throws -> [JSONField] { try golden.required(name).items() }
 }
 
 extension JSONField {
@@ -49,18 +40,7 @@ extension JSONField {
 /// Equality of strings by their bytes; Swift's own is by canonical equivalence.
 func sameBytes(_ left: String, _ right: String) -> Bool { left.utf8.elementsEqual(right.utf8) }
 
-/// A small seeded generator (SplitMix64).
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededGenerator {
     /// Text in many scripts, with white space, controls and unassigned scalars among it.
     mutating func text(scalars count: Int) -> String {
         var result = String.UnicodeScalarView()
