@@ -85,7 +85,7 @@ void raceGated(int64_t outputs, int64_t inputs, int64_t rows) {
 }  // namespace
 
 void raceLinear() {
-    for (int threads : {1, 2}) {
+    for (int threads : race::threadCounts) {
         at::set_num_threads(threads);
         for (int64_t rows : {1, 2, 4, 8, 12, 16}) raceShape("gate/up", 8960, 1536, rows, at::kBFloat16);
         for (int64_t rows : {1, 4, 16}) raceShape("down", 1536, 8960, rows, at::kBFloat16);

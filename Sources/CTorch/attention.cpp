@@ -3,6 +3,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels.h"
 #include "shim.h"
 
 using namespace omma;
@@ -47,9 +48,17 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
         AutogradContext *context, const at::Tensor &query, const at::Tensor &key, const at::Tensor &value,
         const Segments &s) {
         const int64_t heads = query.size(1);
-        at::Tensor k = repeat_heads(key, heads), v = repeat_heads(value, heads);
-        at::Tensor out = at::empty({query.size(0), heads, query.size(2)}, query.options());
+        at::Tensor sums;
+        const auto quick = quick_attention(query, key, value, s.queries, s.keys, s.causal, s.scale, &sums);
+        at::Tensor out = quick ? *quick : at::empty({query.size(0), heads, query.size(2)}, query.options());
         variable_list saved = {query, key, value, out};
+        if (quick) {
+            for (int64_t i = 0; i < s.count(); i++)
+                saved.push_back(rows(sums.unsqueeze(2), s.queries[i], s.queries[i + 1]).squeeze(3));
+            remember(context, saved, s);
+            return out;
+        }
+        at::Tensor k = repeat_heads(key, heads), v = repeat_heads(value, heads);
         for (int64_t i = 0; i < s.count(); i++) {
             if (s.queries[i] == s.queries[i + 1]) {
                 saved.push_back(at::Tensor());
@@ -62,12 +71,16 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
             out.narrow(0, s.queries[i], s.queries[i + 1] - s.queries[i]).copy_(part.squeeze(0).transpose(0, 1));
             saved.push_back(logsumexp);
         }
+        remember(context, saved, s);
+        return out;
+    }
+
+    static void remember(AutogradContext *context, const variable_list &saved, const Segments &s) {
         context->save_for_backward(saved);
         context->saved_data["queries"] = s.queries;
         context->saved_data["keys"] = s.keys;
         context->saved_data["causal"] = s.causal;
         context->saved_data["scale"] = s.scale;
-        return out;
     }
 
     static variable_list backward(AutogradContext *context, variable_list gradients) {

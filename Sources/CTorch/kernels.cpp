@@ -99,3 +99,38 @@ std::optional<at::Tensor> omma::quick_linear(
     });
     return y;
 }
+
+std::optional<at::Tensor> omma::quick_attention(
+    const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::vector<int64_t> &query_offsets,
+    const std::vector<int64_t> &key_offsets, bool causal, double scale, at::Tensor *log_sum_exp) {
+    const int64_t tokens = query.size(0), heads = query.size(1), head_size = query.size(2);
+    for (const at::Tensor *t : {&query, &key, &value})
+        if (!plain(*t) || t->scalar_type() != at::kBFloat16) return std::nullopt;
+    if (!fast() || head_size % 2 != 0 || head_size > 256 || !(scale > 0)) return std::nullopt;
+    at::Tensor output = at::empty({tokens, heads, head_size}, query.options());
+    ck_attention a = {};
+    a.query = data<ck_bfloat16>(query), a.key = data<ck_bfloat16>(key), a.value = data<ck_bfloat16>(value);
+    a.output = mutable_data<ck_bfloat16>(output);
+    if (log_sum_exp) {
+        *log_sum_exp = at::empty({tokens, heads}, query.options().dtype(at::kFloat));
+        a.logSumExp = mutable_data<float>(*log_sum_exp);
+    }
+    a.queryTokenStride = query.stride(0), a.queryHeadStride = query.stride(1);
+    a.keyTokenStride = key.stride(0), a.keyHeadStride = key.stride(1);
+    a.valueTokenStride = value.stride(0), a.valueHeadStride = value.stride(1);
+    a.outputTokenStride = output.stride(0), a.outputHeadStride = output.stride(1);
+    a.queryOffsets = query_offsets.data(), a.keyOffsets = key_offsets.data();
+    a.segments = query_offsets.size() - 1;
+    a.heads = heads, a.keyValueHeads = key.size(1), a.headSize = head_size;
+    a.scale = static_cast<float>(scale), a.causal = causal;
+    const at::Tensor workspace =
+        at::empty({static_cast<int64_t>(ck_attention_workspace(&a))}, query.options().dtype(at::kByte));
+    void *memory = workspace.mutable_data_ptr();
+    parallel(ck_attention_pack_count(&a), 1, [&](int64_t begin, int64_t end) {
+        ck_attention_pack(&a, memory, begin, end);
+    });
+    parallel(ck_attention_count(&a), 1, [&](int64_t begin, int64_t end) {
+        ck_attention_run(&a, memory, begin, end);
+    });
+    return output;
+}

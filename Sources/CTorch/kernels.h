@@ -10,4 +10,10 @@ namespace omma {
 std::optional<at::Tensor> quick_linear(
     const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias);
 
+/// Attention as ct_packed_attention defines it, whose checks have passed. Writes log-sum-exps ([tokens, heads], float32)
+/// to `log_sum_exp` unless that is NULL.
+std::optional<at::Tensor> quick_attention(
+    const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::vector<int64_t> &query_offsets,
+    const std::vector<int64_t> &key_offsets, bool causal, double scale, at::Tensor *log_sum_exp);
+
 }  // namespace omma

@@ -59,6 +59,41 @@ void ck_gated_linear_bf16(
     const ck_bfloat16 *x, ptrdiff_t xStride, const ck_bfloat16 *gate, const ck_bfloat16 *up, ptrdiff_t weightStride,
     ck_bfloat16 *y, ptrdiff_t yStride, size_t rows, size_t inputs, size_t begin, size_t end);
 
+// MARK: - attention.c: softmax attention of many queries, within segments
+
+/// What is attended to what. Segment i holds queries queryOffsets[i] ..< queryOffsets[i + 1] and keys
+/// keyOffsets[i] ..< keyOffsets[i + 1]. query and output: [tokens, heads, headSize]; key and value:
+/// [tokens, keyValueHeads, headSize], each serving heads / keyValueHeads neighbouring heads; all by token and head
+/// strides. headSize: even, at most 256. Causal attention is aligned at the ends: a segment's last query sees all its
+/// keys. scale > 0. A query that sees nothing gets zeros.
+typedef struct ck_attention {
+    const ck_bfloat16 *query, *key, *value;
+    ck_bfloat16 *output;
+    /// [tokens, heads], contiguous, or NULL: the natural logarithm of each query's sum of exponentials, which backward
+    /// passes need; -inf where nothing is seen.
+    float *logSumExp;
+    ptrdiff_t queryTokenStride, queryHeadStride;
+    ptrdiff_t keyTokenStride, keyHeadStride;
+    ptrdiff_t valueTokenStride, valueHeadStride;
+    ptrdiff_t outputTokenStride, outputHeadStride;
+    const int64_t *queryOffsets, *keyOffsets;  // [segments + 1], from 0 on
+    size_t segments;
+    size_t heads, keyValueHeads, headSize;
+    float scale;
+    bool causal;
+} ck_attention;
+
+/// Bytes of workspace that the two steps below share.
+size_t ck_attention_workspace(const ck_attention *attention);
+/// First step, over [0, ck_attention_pack_count): keys and values into the workspace, in the order that the products
+/// read them.
+size_t ck_attention_pack_count(const ck_attention *attention);
+void ck_attention_pack(const ck_attention *attention, void *workspace, size_t begin, size_t end);
+/// Second step, over [0, ck_attention_count), once all is packed. Items are blocks of queries, head by head; they
+/// differ in cost, so shares are best small.
+size_t ck_attention_count(const ck_attention *attention);
+void ck_attention_run(const ck_attention *attention, void *workspace, size_t begin, size_t end);
+
 #ifdef __cplusplus
 }
 #endif
