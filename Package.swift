@@ -112,7 +112,9 @@ let package = Package(
             ], swiftSettings: strict),
         .target(
             name: "Evaluation",
-            dependencies: ["Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Safetensors"],
+            dependencies: [
+                "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Safetensors", "Goldens", "Hashing",
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "omma",

@@ -84,6 +84,12 @@ public struct GoldenError: Error, Sendable, Hashable, CustomStringConvertible {
     /// What is wrong.
     public var fault: String
 
+    public init(file: String, tensor: String? = nil, fault: String) {
+        self.file = file
+        self.tensor = tensor
+        self.fault = fault
+    }
+
     /// One line: file, tensor, fault, remedy.
     public var description: String {
         "\(file): \(tensor.map { "'\($0)': " } ?? "")\(fault); check the name, or make the golden files again"

@@ -9,6 +9,22 @@ public struct TaggedText: Sendable, Hashable {
         case template
         /// A value that came from outside, under the number its owner gave it: never holds special tokens.
         case data(Int)
+        /// A piece of such a value that the program vouches for, such as the marks around a box in an answer of a
+        /// training set: may hold special tokens.
+        case vouched(Int)
+
+        public var mayHoldSpecialTokens: Bool {
+            if case .data = self { return false }
+            return true
+        }
+
+        /// The number that the value's owner gave it; nil for the template.
+        public var number: Int? {
+            switch self {
+            case .template: nil
+            case .data(let number), .vouched(let number): number
+            }
+        }
     }
 
     public struct Run: Sendable, Hashable {

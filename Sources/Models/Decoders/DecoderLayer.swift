@@ -69,8 +69,10 @@ public final class DecoderLayer {
     public let attention: SelfAttention
     public let feedForwardNorm: any Normalization
     public let feedForward: any FeedForward
+    private let index: Int
 
     public init(_ configuration: DecoderConfiguration, layer: Int, _ scope: ParameterScope) throws {
+        index = layer
         let hidden = configuration.hiddenSize, inner = configuration.feedForwardSize
         let start = Initialization.normal(configuration.initializerRange)
         inputNorm = try RMSNorm(hidden, epsilon: configuration.normEpsilon, scope["input_layernorm"])
@@ -85,7 +87,11 @@ public final class DecoderLayer {
     }
 
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
-        let attended = try x + attention(inputNorm(x), pass)
-        return try attended + feedForward(feedForwardNorm(attended))
+        let attention = try attention(inputNorm(x), pass)
+        try pass.context.observe("text.layer\(index).self_attn", attention)
+        let middle = try x + attention
+        let forward = try feedForward(feedForwardNorm(middle))
+        try pass.context.observe("text.layer\(index).mlp", forward)
+        return try middle + forward
     }
 }

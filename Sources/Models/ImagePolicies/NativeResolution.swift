@@ -47,7 +47,7 @@ public struct NativeResolution: Sendable, Hashable {
         guard let first = frames.first else { throw ProcessingError.emptyVideo }
         let grid = try grid(width: first.width, height: first.height, frames: frames.count)
         let (height, width) = (grid.height * patchSize, grid.width * patchSize)
-        let resized = frames.map { $0.resized(width: width, height: height, filter: filter) }
+        let resized = try frames.map { try $0.resized(width: width, height: height, filter: filter) }
         return VisualItem(
             kind: kind, grid: grid, patches: try patches(resized, grid), originalWidth: first.width,
             originalHeight: first.height, tokenCount: tokenCount(grid))

@@ -49,7 +49,7 @@ struct SourceMap {
         runOfByte.indices.contains(Int(byte)) ? runs[Int(runOfByte[Int(byte)])] : .template
     }
 
-    func isTemplate(_ byte: Int32) -> Bool { source(byte) == .template }
+    func isTemplate(_ byte: Int32) -> Bool { source(byte).mayHoldSpecialTokens }
 }
 
 /// The ids that a text gives, and the byte of the text at which each begins if anyone asks.

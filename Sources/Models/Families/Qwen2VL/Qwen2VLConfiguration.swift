@@ -48,16 +48,17 @@ public struct Qwen2VLConfiguration: Sendable, Hashable {
             maxPositions: try reader.integer("max_position_embeddings", default: 32768),
             initializerRange: try reader.number("initializer_range", default: 0.02))
         vision = try visionReader.map { try Self.vision($0, decoderSize: hidden) }
+        let isMultimodal = visionReader != nil, vocabulary = decoder.vocabularySize
         func token(_ field: String, _ published: Int) throws -> Int32 {
-            let id = try reader.integer(field, default: published, in: 0...Int(Int32.max))
-            if vision != nil, id >= decoder.vocabularySize {
-                throw reader.failure(field, "is \(id), outside the vocabulary of \(decoder.vocabularySize)")
+            let id = try reader.integer(field, default: isMultimodal ? published : 0, in: 0...Int(Int32.max))
+            if isMultimodal, id >= vocabulary {
+                throw reader.failure(field, "is \(id), outside the vocabulary of \(vocabulary)")
             }
             return Int32(id)
         }
-        imageToken = try token("image_token_id", vision == nil ? 0 : 151655)
-        videoToken = try token("video_token_id", vision == nil ? 0 : 151656)
-        visionStartToken = try token("vision_start_token_id", vision == nil ? 0 : 151652)
+        imageToken = try token("image_token_id", 151655)
+        videoToken = try token("video_token_id", 151656)
+        visionStartToken = try token("vision_start_token_id", 151652)
         try reader.finish(
             harmless: ConfigurationReader.bookkeeping.union([
                 "vision_end_token_id", "vision_token_id", "rope_scaling", "layer_types", "vision_start_token_id",

@@ -1,1 +1,0 @@
-// `Evaluation`: filled in as the floors are built.

@@ -1,1 +1,0 @@
-// `Inference`: filled in as the floors are built.

@@ -1,0 +1,31 @@
+public import Text
+
+/// How a conversation is to be rendered.
+public struct ProcessingOptions: Sendable {
+    /// Ends the prompt where the assistant's answer begins.
+    public var addGenerationPrompt: Bool
+    /// Further variables of the template, such as `add_vision_id`.
+    public var templateVariables: [String: Bool]
+
+    public init(addGenerationPrompt: Bool = true, templateVariables: [String: Bool] = [:]) {
+        self.addGenerationPrompt = addGenerationPrompt
+        self.templateVariables = templateVariables
+    }
+
+    /// Whole conversations with answers, as training reads them.
+    public static let training = ProcessingOptions(addGenerationPrompt: false)
+}
+
+/// Turns conversations into what the model takes. Training and answering use the same one.
+public protocol ConversationProcessor: Sendable {
+    var tokenizer: Tokenizer { get }
+    /// Ids at which an answer ends.
+    var stopTokens: Set<Int32> { get }
+
+    /// Renders, tokenises, cuts pictures into patches, places them, and marks the answers' tokens as supervised.
+    /// Throws `ProcessingError` and the errors of tokenizer, template and pictures.
+    func process(_ conversation: Conversation, _ options: ProcessingOptions) throws -> ProcessedSequence
+
+    /// Tokens that a picture of this size takes, known before it is decoded.
+    func imageTokenCount(width: Int, height: Int) throws -> Int
+}
