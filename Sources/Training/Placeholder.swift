@@ -1,1 +1,0 @@
-// `Training`: filled in as the floors are built.
