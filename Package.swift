@@ -102,24 +102,25 @@ let package = Package(
         .target(name: "NN", dependencies: ["Torch", "Safetensors", "CKernels"], swiftSettings: strict),
         .target(
             name: "Models", dependencies: ["NN", "Torch", "Media", "Text", "Safetensors"], swiftSettings: optimised),
-        .target(name: "Data", dependencies: ["Models", "Media", "Text"], swiftSettings: optimised),
+        .target(
+            name: "Data", dependencies: ["Models", "Media", "Text", "Hashing", "Terminal"], swiftSettings: optimised),
         .target(name: "Inference", dependencies: ["Models", "NN", "Torch", "Media", "Text"], swiftSettings: optimised),
         .target(
             name: "Training",
             dependencies: [
-                "Models", "NN", "Torch", "Media", "Text", "Data", "Safetensors",
+                "Models", "NN", "Torch", "Media", "Text", "Data", "Safetensors", "Hashing", "Terminal",
                 .product(name: "Yams", package: "Yams"),
             ], swiftSettings: strict),
         .target(
             name: "Evaluation",
             dependencies: [
-                "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Safetensors", "Goldens", "Hashing",
-            ],
-            swiftSettings: strict),
+                "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Safetensors", "Goldens",
+                "Hashing", "Terminal",
+            ], swiftSettings: strict),
         .executableTarget(
             name: "omma",
             dependencies: [
-                "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Evaluation",
+                "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Evaluation", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -134,7 +135,7 @@ let package = Package(
         test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
         test("Goldens"),
         test("Terminal"), test("NN"), test("Models"), test("Data"),
-        test("Inference"), test("Training"), test("Evaluation"),
+        test("Inference"), test("Training", ["Safetensors"]), test("Evaluation"),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20

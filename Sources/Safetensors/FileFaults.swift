@@ -12,7 +12,7 @@ package enum FileFaults {
     @TaskLocal package static var inject: (@Sendable (FileSystemError.Operation, String) -> Int32?)?
 
     /// Performs a system call that answers a negative number on failure; tries again when a signal broke in.
-    static func perform<Result: BinaryInteger>(
+    package static func perform<Result: BinaryInteger>(
         _ operation: FileSystemError.Operation, _ path: String, retries: Bool = true, _ call: () -> Result
     ) throws -> Result {
         if let inject, let code = inject(operation, path) {

@@ -1,3 +1,4 @@
+import Foundation
 import Safetensors
 import TestSupport
 import Testing
@@ -52,19 +53,22 @@ import Testing
         return bytes
     }
 
+    /// Mutations a seed; `OMMA_FUZZ_ROUNDS=250000` makes the million of a release.
+    static let rounds = ProcessInfo.processInfo.environment["OMMA_FUZZ_ROUNDS"].flatMap { Int($0) } ?? 10_000
+
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func mutationsNeverTrapAndWhatIsAcceptedIsWrittenTheSame(seed: UInt64) {
         var random = SeededGenerator(seed)
         var accepted = 0
         var slowest = Duration.zero
-        for round in 0..<10_000 {
+        for round in 0..<Self.rounds {
             let bytes = Self.mutate(Self.seeds[round % Self.seeds.count], &random)
             let start = ContinuousClock.now
             if bytes.withUnsafeBytes({ fuzzSafetensors($0) }) { accepted += 1 }
             slowest = max(slowest, ContinuousClock.now - start)
         }
         // Some must pass, or the mutations never get behind the first check.
-        #expect(accepted > 100 && accepted < 9_900)
+        #expect(accepted > Self.rounds / 100 && accepted < Self.rounds)
         #expect(slowest < .milliseconds(500), "\(slowest)")
     }
 

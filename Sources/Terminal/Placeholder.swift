@@ -1,1 +1,0 @@
-// Progress bar, tables, colour and formats: filled in next.
