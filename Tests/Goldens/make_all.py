@@ -11,6 +11,7 @@ from pathlib import Path
 import golden_file
 import make_qwen2_text
 import make_qwen2vl
+import make_tokenizers
 import pictures
 import tokenizer
 
@@ -43,6 +44,7 @@ def make_tokenizer(folder):
 FOLDERS = {
     "images": make_images,
     "tokenizer_small": make_tokenizer,
+    "tokenizers": make_tokenizers.make,
     "qwen2_text_small": make_qwen2_text.make,
     **{name: lambda folder, name=name: make_qwen2vl.make(name, folder) for name in make_qwen2vl.MODELS},
 }

@@ -9,7 +9,7 @@ struct BPEScratch {
     private var heap: [UInt64] = []
 
     /// Up to this many symbols, looking through all pairs beats a heap.
-    private static let scanLimit = 40
+    var scanLimit = 40
 
     mutating func removeAll() {
         ids.removeAll(keepingCapacity: true)
@@ -25,7 +25,7 @@ struct BPEScratch {
     /// Merges the pair of the lowest rank, the leftmost first, until no pair has a merge.
     mutating func merge(_ merges: MergeTable) {
         if ids.count < 2 { return }
-        if ids.count <= Self.scanLimit { mergeByScan(merges) } else { mergeByHeap(merges) }
+        if ids.count <= scanLimit { mergeByScan(merges) } else { mergeByHeap(merges) }
     }
 
     private mutating func mergeByScan(_ merges: MergeTable) {

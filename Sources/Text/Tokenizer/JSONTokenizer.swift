@@ -145,6 +145,19 @@ final class JSONTokenizer: TokenizerBackend {
     }
 }
 
+extension JSONTokenizer {
+    /// Whether the two ways of merging give the same symbols for a word; for tests.
+    func mergesBothWays(_ word: [UInt8]) throws(TokenizerError) -> Bool {
+        var heap = BPEScratch()
+        heap.scanLimit = 0
+        try model.encode(word, 0..<word.count, &heap)
+        var scan = BPEScratch()
+        scan.scanLimit = .max
+        try model.encode(word, 0..<word.count, &scan)
+        return heap.ids == scan.ids && heap.lengths == scan.lengths
+    }
+}
+
 /// Words and their ids, up to a limit.
 struct WordMemory {
     private static let wordLimit = 64

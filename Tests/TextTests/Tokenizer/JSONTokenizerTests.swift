@@ -4,8 +4,7 @@ import Testing
 @testable import Text
 
 @Suite struct JSONTokenizerTests {
-    @Test(
-        .enabled(if: Fixtures.has("tokenizer_qwen2vl")), arguments: ["tokenizer_qwen2vl", "tokenizer_internvl_qwen2"])
+    @Test(arguments: ["tokenizer_small", "tokenizer_qwen2vl", "tokenizer_internvl_qwen2"].filter { Fixtures.has($0) })
     func encodesAndDecodesAsQwen2TokenizerFast(_ name: String) throws {
         let goldens = try TokenizerGoldens(name)
         try check(Tokenizer.load(directory: goldens.folder), goldens.golden)
