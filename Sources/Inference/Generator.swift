@@ -92,10 +92,11 @@ public final class Generator {
         if answers.allSatisfy({ $0.cache == nil || $0.result.tokens.isEmpty }) {
             return try ModelInput(answers.map(\.whole))
         }
-        return try ModelInput(continuing: answers.map { answer in
-            // The token before the next position is the one that was chosen last.
-            [(id: answer.whole.rows[answer.whole.rows.count - 1].id, position: answer.whole.nextPosition - 1)]
-        })
+        return try ModelInput(
+            continuing: answers.map { answer in
+                // The token before the next position is the one that was chosen last.
+                [(id: answer.whole.rows[answer.whole.rows.count - 1].id, position: answer.whole.nextPosition - 1)]
+            })
     }
 }
 
@@ -120,7 +121,8 @@ private struct Answer {
         isActive = room > 0 && !sequence.rows.isEmpty
     }
 
-    mutating func take(_ logits: Tensor, since start: ContinuousClock.Instant, _ onToken: (Int32) throws -> Bool) throws {
+    mutating func take(_ logits: Tensor, since start: ContinuousClock.Instant, _ onToken: (Int32) throws -> Bool) throws
+    {
         let token = try sampler.next(logits, step: result.tokens.count)
         let now = ContinuousClock.now
         if let firstToken {

@@ -20,7 +20,9 @@ public final class VisionLanguageModel {
         try checkRange(input)
         var embeddings = try decoder.embedding(input.ids.to(device))
         if !input.items.isEmpty {
-            guard let vision else { throw ProcessingError.unsupported("this model reads text only; the input has pictures") }
+            guard let vision else {
+                throw ProcessingError.unsupported("this model reads text only; the input has pictures")
+            }
             guard let rows = input.visualRows else {
                 throw ProcessingError.mediaCount(kind: "picture", given: input.items.count, placed: 0)
             }

@@ -48,7 +48,9 @@ struct VerifyCommand: ParsableCommand {
             let numbers = line.difference.map { difference in
                 String(format: "  %.3g of %.3g allowed", difference, line.allowed ?? 0)
             }
-            Swift.print("\(line.holds ? "holds" : "FAILS")  \(line.name)\(numbers ?? "")\(line.note.isEmpty ? "" : "  " + line.note.prefix(300))")
+            Swift.print(
+                "\(line.holds ? "holds" : "FAILS")  \(line.name)\(numbers ?? "")\(line.note.isEmpty ? "" : "  " + line.note.prefix(300))"
+            )
         }
         let held = report.lines.count(where: \.holds)
         Swift.print("\(report.folder): \(held) of \(report.lines.count) comparisons hold (\(report.kind))")

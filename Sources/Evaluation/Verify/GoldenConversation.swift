@@ -14,8 +14,11 @@ struct GoldenConversation {
         func picture(_ file: String) throws -> Image {
             let file = file.hasPrefix("images/") ? String(file.dropFirst(7)) : file
             // JPEG decoders may differ by a grey level; the reference's own decoding rules that out.
-            let decoded = folder.appending(path: "images/decoded/\(file.split(separator: ".").dropLast().joined(separator: ".")).rgb.png")
-            let path = FileManager.default.fileExists(atPath: decoded.path) ? decoded : folder.appending(path: "images/\(file)")
+            let decoded = folder.appending(
+                path: "images/decoded/\(file.split(separator: ".").dropLast().joined(separator: ".")).rgb.png")
+            let path =
+                FileManager.default.fileExists(atPath: decoded.path)
+                ? decoded : folder.appending(path: "images/\(file)")
             return try Image(contentsOf: path.path, policy: .asPillow)
         }
         func part(_ json: GoldenJSON) throws -> Part {

@@ -46,7 +46,8 @@ struct ModelVerifier {
 
     private mutating func verify(_ name: String, _ golden: GoldenJSON, _ sequence: ProcessedSequence) throws {
         if let text = golden["prompt_text"].string {
-            report.add("\(name).prompt_text", holds: sequence.promptText == text, "is \(sequence.promptText.debugDescription)")
+            report.add(
+                "\(name).prompt_text", holds: sequence.promptText == text, "is \(sequence.promptText.debugDescription)")
         }
         if let ids = golden["input_ids"].ints {
             report.add("\(name).input_ids", holds: sequence.ids.map(Int.init) == ids, "is \(sequence.ids)")
@@ -122,7 +123,8 @@ struct ModelVerifier {
     }
 
     /// The rows of a tower's or merger's result that belong to items of one kind.
-    private static func rows(_ tensor: Tensor, of kind: VisualItem.Kind, _ sequence: ProcessedSequence) throws -> Tensor {
+    private static func rows(_ tensor: Tensor, of kind: VisualItem.Kind, _ sequence: ProcessedSequence) throws -> Tensor
+    {
         let total = sequence.items.reduce(0) { $0 + $1.grid.count }
         var start = 0
         var parts: [Tensor] = []
@@ -153,7 +155,9 @@ struct ModelVerifier {
     private mutating func verifyBatch(_ sequences: [String: ProcessedSequence]) throws {
         for (prefix, isLeft) in [("batch", true), ("batch_left", true), ("batch_right", false)] {
             let description = goldens.json[prefix].isNull ? goldens.json["batch"] : goldens.json[prefix]
-            guard goldens.tensors["\(prefix).input_ids"] != nil, let names = description["rows"].strings else { continue }
+            guard goldens.tensors["\(prefix).input_ids"] != nil, let names = description["rows"].strings else {
+                continue
+            }
             let rows = names.compactMap { sequences[$0] }
             guard rows.count == names.count else {
                 report.add("\(prefix).rows", holds: false, "names a case that is not there")
@@ -221,7 +225,8 @@ struct ModelVerifier {
                 continue
             }
             let sequence = try folder.processor.process(conversation.messages, ProcessingOptions())
-            verifyGrids("pixels.\(file)", GoldenJSON.object(["image_grid_thw": .array([golden["image_grid_thw"]])]), sequence)
+            verifyGrids(
+                "pixels.\(file)", GoldenJSON.object(["image_grid_thw": .array([golden["image_grid_thw"]])]), sequence)
             if let patches = try Self.patches(sequence, .image), goldens.tensors["pixels.\(file)"] != nil {
                 report.add(try goldens.compare("pixels.\(file)", patches.doubles(), shape: patches.shape))
             }
@@ -231,7 +236,9 @@ struct ModelVerifier {
     private mutating func verifyRefusal(_ file: String, _ conversation: Conversation) {
         guard var policy = (folder.processor as? Qwen2VLProcessor)?.imagePolicy,
             case .image(let image)? = conversation.first?.parts.first
-        else { return report.add("pixels.\(file)", holds: false, "the golden is an error, and there is no rule to ask") }
+        else {
+            return report.add("pixels.\(file)", holds: false, "the golden is an error, and there is no rule to ask")
+        }
         policy.resize.version = .transformers4
         do {
             let item = try policy.item(image)

@@ -12,6 +12,8 @@ public enum Verifier {
         }
         throw GoldenError(
             file: folder.path,
-            fault: "holds no goldens that Omma knows; a folder has a golden.json, a tokenizer_golden.json or a chat_templates.jsonl")
+            fault:
+                "holds no goldens that Omma knows; a folder has a golden.json, a tokenizer_golden.json or a chat_templates.jsonl"
+        )
     }
 }

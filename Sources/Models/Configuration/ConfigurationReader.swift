@@ -63,7 +63,9 @@ public final class ConfigurationReader {
         guard let size = try? url.resourceValues(forKeys: [.fileSizeKey]).fileSize else {
             throw ConfigurationError(file: name, reason: "is missing or cannot be read")
         }
-        guard size <= 16 << 20 else { throw ConfigurationError(file: name, reason: "has \(size) bytes; that is no configuration") }
+        guard size <= 16 << 20 else {
+            throw ConfigurationError(file: name, reason: "has \(size) bytes; that is no configuration")
+        }
         let data: Data
         do { data = try Data(contentsOf: url) } catch {
             throw ConfigurationError(file: name, reason: "cannot be read: \(error.localizedDescription)")
@@ -91,7 +93,8 @@ public final class ConfigurationReader {
     }
 
     /// A whole number in `range`; `fallback` where the field is missing, an error if there is none.
-    public func integer(_ field: String, default fallback: Int? = nil, in range: ClosedRange<Int> = 1...(1 << 40)) throws
+    public func integer(_ field: String, default fallback: Int? = nil, in range: ClosedRange<Int> = 1...(1 << 40))
+        throws
         -> Int
     {
         switch value(field) {

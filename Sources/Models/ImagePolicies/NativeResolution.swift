@@ -29,7 +29,8 @@ public struct NativeResolution: Sendable, Hashable {
     public func grid(width: Int, height: Int, frames: Int = 1) throws -> PatchGrid {
         let size = try resize.size(height: height, width: width)
         guard size.height > 0, size.width > 0 else {
-            throw ProcessingError.imageSize(width: width, height: height, reason: "it shrinks to nothing under the pixel limit")
+            throw ProcessingError.imageSize(
+                width: width, height: height, reason: "it shrinks to nothing under the pixel limit")
         }
         return PatchGrid(
             time: (frames + temporalPatchSize - 1) / temporalPatchSize, height: size.height / patchSize,

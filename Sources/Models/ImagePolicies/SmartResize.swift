@@ -18,7 +18,8 @@ public struct SmartResize: Sendable, Hashable {
     public var maxPixels: Int
     public var version: Version
 
-    public init(factor: Int = 28, minPixels: Int = 3136, maxPixels: Int = 12_845_056, version: Version = .transformers5) {
+    public init(factor: Int = 28, minPixels: Int = 3136, maxPixels: Int = 12_845_056, version: Version = .transformers5)
+    {
         self.factor = factor
         self.minPixels = minPixels
         self.maxPixels = maxPixels

@@ -34,7 +34,8 @@ public enum ModelRegistry {
         let type = try reader.string("model_type")
         guard let family = families[type] else {
             throw reader.failure(
-                "model_type", "'\(type)' is not supported; supported are \(families.keys.sorted().joined(separator: ", "))")
+                "model_type",
+                "'\(type)' is not supported; supported are \(families.keys.sorted().joined(separator: ", "))")
         }
         return try family.init(reader)
     }

@@ -5,7 +5,9 @@ public import Text
 extension Qwen2VLConfiguration: ModelFamily {
     public var contextLength: Int { decoder.maxPositions }
 
-    public func makeModel(_ store: ParameterStore) throws -> VisionLanguageModel { try VisionLanguageModel(self, store) }
+    public func makeModel(_ store: ParameterStore) throws -> VisionLanguageModel {
+        try VisionLanguageModel(self, store)
+    }
 
     /// Since transformers 4.52 files may hold `model.visual.*` and `model.language_model.*`.
     public func canonicalName(_ key: String) -> String {
@@ -40,15 +42,21 @@ extension Qwen2VLConfiguration: ModelFamily {
                 throw reader.failure(field, "is \(found), but config.json says \(expected)")
             }
         }
-        for flag in ["do_resize", "do_rescale", "do_normalize", "do_convert_rgb"] { try reader.require(flag, .bool(true)) }
+        for flag in ["do_resize", "do_rescale", "do_normalize", "do_convert_rgb"] {
+            try reader.require(flag, .bool(true))
+        }
         // Pillow's numbers: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic.
         try reader.require("resample", .number(3))
         let size = try reader.object("size")
         let published = PixelNormalization.clip
         let minPixels = try reader.integer(
-            "min_pixels", default: size?.integer(size?.has("shortest_edge") == true ? "shortest_edge" : "min_pixels", default: 3136) ?? 3136)
+            "min_pixels",
+            default: size?.integer(size?.has("shortest_edge") == true ? "shortest_edge" : "min_pixels", default: 3136)
+                ?? 3136)
         let maxPixels = try reader.integer(
-            "max_pixels", default: size?.integer(size?.has("longest_edge") == true ? "longest_edge" : "max_pixels", default: 12_845_056) ?? 12_845_056)
+            "max_pixels",
+            default: size?.integer(
+                size?.has("longest_edge") == true ? "longest_edge" : "max_pixels", default: 12_845_056) ?? 12_845_056)
         guard minPixels <= maxPixels else {
             throw reader.failure("min_pixels", "is \(minPixels), more than max_pixels \(maxPixels)")
         }

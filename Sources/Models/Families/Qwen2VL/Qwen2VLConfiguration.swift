@@ -28,11 +28,14 @@ public struct Qwen2VLConfiguration: Sendable, Hashable {
         }
         let keyValueHeads = try reader.integer("num_key_value_heads", default: heads)
         guard heads % keyValueHeads == 0 else {
-            throw reader.failure("num_key_value_heads", "is \(keyValueHeads), which does not divide num_attention_heads \(heads)")
+            throw reader.failure(
+                "num_key_value_heads", "is \(keyValueHeads), which does not divide num_attention_heads \(heads)")
         }
         let headSize = hidden / heads
         let name = try reader.string("hidden_act", default: "silu")
-        guard let activation = Activation(name: name) else { throw reader.failure("hidden_act", "'\(name)' is not supported") }
+        guard let activation = Activation(name: name) else {
+            throw reader.failure("hidden_act", "'\(name)' is not supported")
+        }
         if try reader.flag("use_sliding_window", default: false) {
             throw reader.failure("use_sliding_window", "is true; sliding windows are not supported")
         }
@@ -65,11 +68,14 @@ public struct Qwen2VLConfiguration: Sendable, Hashable {
             ]))
     }
 
-    private static func positions(_ reader: ConfigurationReader, headSize: Int) throws -> DecoderConfiguration.Positions {
+    private static func positions(_ reader: ConfigurationReader, headSize: Int) throws -> DecoderConfiguration.Positions
+    {
         guard let scaling = try reader.object("rope_scaling") else { return .rope }
         let kind = try scaling.string(scaling.has("type") ? "type" : "rope_type", default: "")
-        guard kind == "mrope" || kind == "default", let sections = try scaling.integers("mrope_section", count: 3) else {
-            throw scaling.failure("type", "is '\(kind)'; only mrope with an mrope_section of three numbers is supported")
+        guard kind == "mrope" || kind == "default", let sections = try scaling.integers("mrope_section", count: 3)
+        else {
+            throw scaling.failure(
+                "type", "is '\(kind)'; only mrope with an mrope_section of three numbers is supported")
         }
         guard sections.allSatisfy({ $0 >= 0 }), sections.reduce(0, +) == headSize / 2 else {
             throw scaling.failure("mrope_section", "\(sections) does not add up to half the head size, \(headSize / 2)")
@@ -78,7 +84,8 @@ public struct Qwen2VLConfiguration: Sendable, Hashable {
         return .multimodal(sections: sections)
     }
 
-    private static func vision(_ reader: ConfigurationReader, decoderSize: Int) throws -> Qwen2VisionTower.Configuration {
+    private static func vision(_ reader: ConfigurationReader, decoderSize: Int) throws -> Qwen2VisionTower.Configuration
+    {
         let size = try reader.integer("embed_dim", default: 1280), heads = try reader.integer("num_heads", default: 16)
         guard size % heads == 0, size / heads % 4 == 0 else {
             throw reader.failure("num_heads", "is \(heads); embed_dim \(size) must split into heads of a multiple of 4")
@@ -88,7 +95,9 @@ public struct Qwen2VLConfiguration: Sendable, Hashable {
             throw reader.failure("hidden_size", "is \(output), but the decoder's hidden_size is \(decoderSize)")
         }
         let name = try reader.string("hidden_act", default: "quick_gelu")
-        guard let activation = Activation(name: name) else { throw reader.failure("hidden_act", "'\(name)' is not supported") }
+        guard let activation = Activation(name: name) else {
+            throw reader.failure("hidden_act", "'\(name)' is not supported")
+        }
         let ratio = try reader.number("mlp_ratio", default: 4)
         let patch = try reader.integer("patch_size", default: 14, in: 1...256)
         if reader.has("spatial_patch_size"), try reader.integer("spatial_patch_size") != patch {
