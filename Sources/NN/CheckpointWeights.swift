@@ -44,7 +44,8 @@ extension SafetensorsFile {
         guard let dtype = DType(entry.dtype) else {
             throw TorchError(
                 kind: .notImplemented, operation: "load \(name)",
-                message: "\(path) stores it as \(entry.dtype.rawValue), which the engine does not hold; convert it first")
+                message:
+                    "\(path) stores it as \(entry.dtype.rawValue), which the engine does not hold; convert it first")
         }
         let bytes = try bytes(of: name)
         return entry.isAligned

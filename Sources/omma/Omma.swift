@@ -5,5 +5,5 @@ import ArgumentParser
 struct Omma: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "omma", abstract: "Train, fine-tune, evaluate and run vision-language models.",
-        subcommands: [BenchCommand.self, DataCommand.self, VerifyCommand.self])
+        subcommands: [BenchCommand.self, DataCommand.self, EvaluateCommand.self, VerifyCommand.self])
 }
