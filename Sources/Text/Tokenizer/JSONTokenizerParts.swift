@@ -1,6 +1,8 @@
 /// The parts of a tokenizer as its files describe them.
 struct JSONTokenizerParts {
-    var addedTokens: [AddedToken] = []
+    private(set) var addedTokens: [AddedToken] = []
+    private var addedContents: Set<[UInt8]> = []
+    private var addedIDs: Set<Int32> = []
     var normalizer: Normalizer?
     var preTokenizer: PreTokenizer
     var postProcessor: PostProcessor
@@ -10,6 +12,7 @@ struct JSONTokenizerParts {
     /// - Throws: `TokenizerError` naming the field that is wrong or not supported.
     init(_ root: JSONField) throws(TokenizerError) {
         model = try Self.model(try root.required("model"))
+        nextID = Int32(model.vocabulary.tokens.count)
         if let field = try root.optional("normalizer") { normalizer = try Normalizer(field) }
         preTokenizer = try PreTokenizer(try root.optional("pre_tokenizer"))
         decoderStages = try DecoderSpecification.stages(try root.optional("decoder"))
@@ -25,6 +28,7 @@ struct JSONTokenizerParts {
         model: BPEModel, normalizer: Normalizer?, preTokenizer: PreTokenizer, decoderStages: [DecoderSpecification]
     ) {
         self.model = model
+        nextID = Int32(model.vocabulary.tokens.count)
         self.normalizer = normalizer
         self.preTokenizer = preTokenizer
         self.decoderStages = decoderStages
@@ -33,22 +37,27 @@ struct JSONTokenizerParts {
 
     /// Adds a token; one that is there already stays as it is. The id of the model's vocabulary counts, if it has one.
     mutating func add(_ token: AddedToken) throws(TokenizerError) {
-        if token.content.isEmpty || addedTokens.contains(where: { $0.content == token.content }) { return }
+        if token.content.isEmpty || has(token.content) { return }
         var token = token
         if let id = model.vocabulary.id(token.content) {
             token.id = id
         } else if model.vocabulary.tokens.indices.contains(Int(token.id)),
             model.vocabulary.tokens[Int(token.id)] != nil
-                || addedTokens.contains(where: { $0.id == token.id })
+                || addedIDs.contains(token.id)
         {
             throw .invalidField(
                 "added_tokens", reason: "\(String(decoding: token.content, as: UTF8.self)) has the id of another token")
         }
         addedTokens.append(token)
+        addedContents.insert(token.content)
+        addedIDs.insert(token.id)
+        nextID = max(nextID, token.id + 1)
     }
 
+    func has(_ content: [UInt8]) -> Bool { addedContents.contains(content) }
+
     /// The id that the next added token gets.
-    var nextID: Int32 { max(Int32(model.vocabulary.tokens.count), (addedTokens.map(\.id).max() ?? -1) + 1) }
+    private(set) var nextID: Int32 = 0
 
     static func addedToken(_ item: JSONField) throws(TokenizerError) -> AddedToken {
         AddedToken(

@@ -24,8 +24,9 @@ final class SentencePieceTokenizer: TokenizerBackend {
         // The slow tokenizers of transformers take for special what has a name, whatever its flag says.
         let special = Set(configuration.special.map(\.content))
         var added: [AddedToken] = []
+        var known: Set<[UInt8]> = []
         for token in configuration.addedTokens + configuration.special
-        where !added.contains(where: { $0.content == token.content }) {
+        where known.insert(token.content).inserted {
             var token = token
             if token.id < 0 { token.id = vocabulary.id(token.content) ?? (added.map(\.id).max() ?? 0) + 1 }
             if token.id < 0 || token.id < model.count && vocabulary.id(token.content) != token.id {

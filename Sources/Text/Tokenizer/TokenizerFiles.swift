@@ -154,7 +154,7 @@ extension JSONTokenizerParts {
     /// Adds the tokens that only the configuration names, as the reference does after loading.
     mutating func add(_ configuration: TokenizerConfiguration) throws(TokenizerError) {
         for token in configuration.addedTokens { try add(token) }
-        for var token in configuration.special where !addedTokens.contains(where: { $0.content == token.content }) {
+        for var token in configuration.special where !has(token.content) {
             token.id = nextID
             token.special = true
             try add(token)
