@@ -215,15 +215,9 @@ extension Jinja.Renderer {
         case .string(let text): count = text.count
         case .list(let items), .tuple(let items): count = items.elements.count
         case .range(let range): count = range.count
-        default: return .undefined("\(Self.describe(value)) cannot be sliced")
+        default: throw Fault.type("\(Self.describe(value)) cannot be sliced")
         }
-        // A malformed slice of a sliceable value is Undefined in jinja2, as a missing element is.
-        let low: Int?
-        let high: Int?
-        let stride: Int?
-        do { (low, high, stride) = (try bound(start), try bound(stop), try bound(step)) } catch {
-            return .undefined("\(Self.describe(value)) has no element of that slice")
-        }
+        let (low, high, stride) = (try bound(start), try bound(stop), try bound(step))
         // A longer step than the sequence takes one element either way, and cannot overflow.
         let step = min(max(stride ?? 1, -count - 1), count + 1)
         if step == 0 { throw Fault.value("slice step cannot be zero") }

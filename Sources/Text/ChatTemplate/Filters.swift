@@ -38,8 +38,12 @@ extension Jinja {
             "indent": { value, arguments, renderer in try indent(value, arguments, renderer) },
             "truncate": { value, arguments, renderer in
                 let bound = try arguments.bind("truncate", ["length", "killwords", "end", "leeway"])
-                let text = try renderer.string(value)
                 let length = try bound.whole(0, default: 255)
+                guard case .string(let text) = value else {
+                    // What is short enough passes whatever it is.
+                    if try renderer.length(value) <= length { return value }
+                    throw Fault.type("truncate wants str, not \(value.typeName)")
+                }
                 let end = try bound.optionalText(2) ?? TracedString("...")
                 let leeway = try bound.optionalWhole(3) ?? 5
                 guard length >= end.count, leeway >= 0 else { throw Fault.value("truncate to less than nothing") }
@@ -147,7 +151,7 @@ extension Jinja {
                 if width > FormatSpecification.largest { throw Fault.limit("too wide an indent") }
                 blanks = TracedString(String(repeating: " ", count: max(0, width)))
             }
-            var text = try renderer.string(value)
+            guard case .string(var text) = value else { throw Fault.type("indent wants str, not \(value.typeName)") }
             text.append("\n")
             let lines = text.splitLines()
             try renderer.allocate(lines.count, times: blanks.count + 1)
@@ -182,7 +186,7 @@ extension Jinja {
             let pairs: [[Value]]
             switch value {
             case .dictionary(let mapping): pairs = mapping.pairs.map { [$0, $1] }
-            case .list, .tuple, .generator, .view:
+            case .list, .tuple, .generator, .view, .range:
                 pairs = try renderer.elements(value).map { try renderer.elements($0) }
             default: return .string(try quote(value, isPart: false))
             }

@@ -165,6 +165,8 @@ extension Jinja {
                 if let end = tagEnd(at: index, "#", trim: true) { return finishTag(at: end) }
                 index += 1
             }
+            // jinja2 forgives a comment that opens at the very end.
+            if position == source.count { return }
             throw Fault.syntax("a comment is not closed: missing '#}'", line: line)
         }
 

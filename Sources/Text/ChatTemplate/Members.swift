@@ -31,6 +31,10 @@ extension Jinja {
             case "start": return .int(range.start)
             case "stop": return .int(range.stop)
             case "step": return .int(range.step)
+            case "count", "index":
+                try renderer.allocate(range.count, times: 8)
+                let items = try Items((0..<range.count).map { .int(range.element($0)) })
+                return try sequenceMethod(name, items).map(bound)
             default: return nil
             }
         case .double(let number) where name == "is_integer":

@@ -23,9 +23,9 @@ extension Jinja.Filters {
             if let number = value.wholeNumber { return .int(number) }
             if case .string(let text) = value {
                 if let number = Jinja.pythonInteger(text, base: try bound.whole(1, default: 10)) { return .int(number) }
-                return Jinja.pythonDouble(text).flatMap(whole) ?? fallback
+                return try Jinja.pythonDouble(text).flatMap(whole) ?? fallback
             }
-            return value.number.flatMap(whole) ?? fallback
+            return try value.number.flatMap(whole) ?? fallback
         },
         "float": { value, arguments, _ in
             let fallback = try arguments.bind("float", ["default"])[0] ?? .double(0)
@@ -75,8 +75,10 @@ extension Jinja.Filters {
         },
     ]
 
-    private static func whole(_ number: Double) -> Value? {
-        Int(exactly: number.rounded(.towardZero)).map { .int($0) }
+    private static func whole(_ number: Double) throws -> Value? {
+        if !number.isFinite { return nil }
+        guard let whole = Int(exactly: number.rounded(.towardZero)) else { throw Renderer.tooLarge }
+        return .int(whole)
     }
 
     /// Python's `round` of a whole number: tens and so on, half to even, for negative precisions.

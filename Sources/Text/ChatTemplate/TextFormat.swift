@@ -7,7 +7,12 @@ extension Jinja.Renderer {
         var arguments: [Value] = [values]
         if case .tuple(let items) = values { arguments = items.elements }
         var used = 0
-        let isMapping = if case .dictionary = values { true } else { false }
+        // Whatever can be indexed counts as a mapping, of which not every item need be used.
+        let isMapping =
+            switch values {
+            case .dictionary, .list, .range, .undefined: true
+            default: false
+            }
         var index = 0
         func next() throws -> Value {
             guard used < arguments.count else { throw Fault.type("not enough arguments for format string") }

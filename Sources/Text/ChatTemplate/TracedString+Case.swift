@@ -43,13 +43,13 @@ extension Jinja.TracedString {
     /// The filter `title`, which splits words at fewer characters.
     func titleFiltered() -> Chars {
         var isInside = false
-        return mapScalars { _, scalar in
+        return mapScalars { index, scalar in
             if Jinja.isSpace(scalar) || "-({[<".unicodeScalars.contains(scalar) {
                 isInside = false
                 return nil
             }
             defer { isInside = true }
-            return isInside ? scalar.properties.lowercaseMapping : scalar.properties.uppercaseMapping
+            return isInside ? lowercase(scalar, at: index) : scalar.properties.uppercaseMapping
         }
     }
 

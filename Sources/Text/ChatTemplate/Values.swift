@@ -118,6 +118,7 @@ extension Jinja {
         case double(Double)
         case string(TracedString)
         case tuple([Key])
+        case range(count: Int, start: Int, step: Int)
         case identity(ObjectIdentifier)
 
         init(_ value: Value) throws {
@@ -135,6 +136,10 @@ extension Jinja {
                         if case .tuple = element { throw Fault.type("a tuple of tuples as a key") }
                         return try Key(element)
                     })
+            case .range(let range):
+                self = .range(
+                    count: range.count, start: range.count > 0 ? range.start : 0, step: range.count > 1 ? range.step : 1
+                )
             case .object(let object): self = .identity(ObjectIdentifier(object))
             case .undefined: self = .identity(ObjectIdentifier(Undefined.self))
             default: throw Fault.type("unhashable type: '\(value.typeName)'")

@@ -38,8 +38,10 @@ import Testing
             seeds.append(try String(contentsOf: folder.appending(path: "styles/" + file), encoding: .utf8))
         }
         seeds.sort()
-        var random = Random(state: 20)
-        for _ in 0..<4000 {
+        // More for a long run by hand: the variables `OMMA_FUZZ_ROUNDS` and `OMMA_FUZZ_SEED`.
+        let environment = ProcessInfo.processInfo.environment
+        var random = Random(state: environment["OMMA_FUZZ_SEED"].flatMap { UInt64($0) } ?? 20)
+        for _ in 0..<(environment["OMMA_FUZZ_ROUNDS"].flatMap { Int($0) } ?? 4000) {
             var bytes = Array(seeds[random.next(below: seeds.count)].utf8)
             for _ in 0...random.next(below: 4) {
                 let place = random.next(below: bytes.count + 1)

@@ -98,6 +98,31 @@ import Testing
     private static func residentBytes() throws -> Int { try status("VmRSS") }
     private static func peakBytes() throws -> Int { try status("VmHWM") }
 
+    /// Macros know their scopes and scopes their macros: such circles must be cut when a rendering ends.
+    @Test(arguments: [
+        "{% macro m() %}{{ m }}{% endmacro %}{% set ns = namespace(m=m) %}{% set ns.self = ns %}{{ ns.m() }}",
+        "{% for x in messages %}{% macro m() %}{{ x }}{% endmacro %}{% set keep = m %}{% set l = loop %}{{ l }}{% endfor %}",
+        "{% set g = messages | map(attribute='role') %}{% set h = g | map('upper') %}{% set n = namespace(h=h) %}",
+        "{% macro m() %}{% set ns.c = caller %}{% endmacro %}{% set ns = namespace() %}{% call m() %}{% endcall %}",
+        "{% set c = cycler(messages) %}{% set f = c.next %}{% set j = joiner() %}{% set u = ''.upper %}",
+        "{% macro m() %}{% endmacro %}{{ raise_exception(m) }}",
+    ])
+    func leavesNothingBehind(source: String) throws {
+        weak var scope: Jinja.Scope?
+        weak var left: Jinja.Renderer?
+        do {
+            var size = 0
+            let messages = try Jinja.value(["messages": [["role": "user"]]], size: &size)
+            guard case .dictionary(let context) = messages else { return }
+            let variables = Dictionary(uniqueKeysWithValues: zip(["messages"], context.values))
+            let renderer = Jinja.Renderer(context: variables, size: size, limits: .default, clock: TemplateClock())
+            (scope, left) = (renderer.top, renderer)
+            _ = try? renderer.render(try Jinja.Parser.parse(source))
+        }
+        #expect(scope == nil)
+        #expect(left == nil)
+    }
+
     @Test func obeysItsLimits() throws {
         let loop = try ChatTemplate("{% for i in range(1000) %}ab{% endfor %}")
         #expect(try loop.render([:]).string.count == 2000)
