@@ -105,3 +105,4 @@ inline std::string format(const char *pattern, auto... values) {
 
 void raceLinear();
 void raceAttention();
+void raceDecodeAttention();

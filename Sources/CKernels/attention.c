@@ -7,7 +7,7 @@
 //   values  [pair of keys][head size, up to a multiple of 16][2]
 // Then six queries at a time meet a block of keys: scores into a buffer that fits the first-level cache, exponentials
 // into another as bf16, and their product with the values onto the sums so far.
-#include "common.h"
+#include "tiles.h"
 
 #include <stdlib.h>
 
@@ -245,31 +245,6 @@ CK_AVX512 __attribute__((noinline)) static void score_block(
             default: score_tile(queries, headSize, panel, 4, scores + first, here, highest); break;
         }
     }
-}
-
-/// 2^x for x <= 0 within 3e-6, far finer than the bf16 that it becomes.
-CK_AVX512_INLINE __m512 exp2_below_one(__m512 x) {
-    __m512 f = _mm512_reduce_ps(x, 0x09);  // x - floor(x)
-    __m512 p = _mm512_set1_ps(1.3534000e-2f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.2011597e-2f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4144282e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9300378e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0000026f));
-    return _mm512_scalef_ps(p, x);
-}
-
-/// weights = 2^(scores · factor - offset) as bf16, over `count` keys (a multiple of 32). Returns their sums by lane.
-CK_AVX512_INLINE __m512 exponentials(const float *scores, size_t count, float factor, float offset, ck_bfloat16 *weights) {
-    __m512 scale = _mm512_set1_ps(factor), shift = _mm512_set1_ps(-offset);
-    __m512 total0 = _mm512_setzero_ps(), total1 = _mm512_setzero_ps();
-    for (size_t i = 0; i < count; i += 32) {
-        __m512 low = exp2_below_one(_mm512_fmadd_ps(_mm512_loadu_ps(scores + i), scale, shift));
-        __m512 high = exp2_below_one(_mm512_fmadd_ps(_mm512_loadu_ps(scores + i + 16), scale, shift));
-        total0 = _mm512_add_ps(total0, low);
-        total1 = _mm512_add_ps(total1, high);
-        _mm512_storeu_si512(weights + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    }
-    return _mm512_add_ps(total0, total1);
 }
 
 /// output = output · correction + weights · values, for six queries and `vectors` x 16 elements of the head.

@@ -6,46 +6,11 @@
 //   lines are also asked into the second-level cache by hand, well ahead.
 // - Every output has one accumulator vector, reduced in one fixed order. So neither the number of rows nor the split
 //   between threads can change a bit.
-#include "common.h"
+#include "tiles.h"
 
 #if defined(__x86_64__)
 
-enum { prefetchDistance = 4096 };  // bytes
-
-/// sums[m] lanes = x[m] · w[0...3]; lanes from `streams` on are unused.
-CK_AVX512_INLINE void products_bf16(
-    const ck_bfloat16 *const w[4], const ck_bfloat16 *x, ptrdiff_t xStride, size_t inputs, const int streams,
-    const int rows, const bool prefetch, __m128 *sums) {
-    __m512 total[8][4];
-    CK_UNROLL for (int m = 0; m < rows; m++)
-        CK_UNROLL for (int s = 0; s < 4; s++) total[m][s] = _mm512_setzero_ps();
-    size_t k = 0;
-    for (; k + 32 <= inputs; k += 32) {
-        __m512bh weight[4];
-        CK_UNROLL for (int s = 0; s < streams; s++) {
-            if (prefetch) _mm_prefetch((const char *)(w[s] + k) + prefetchDistance, _MM_HINT_T1);
-            weight[s] = ck_load32(w[s] + k);
-        }
-        CK_UNROLL for (int m = 0; m < rows; m++) {
-            __m512bh input = ck_load32(x + m * xStride + k);
-            CK_UNROLL for (int s = 0; s < streams; s++)
-                total[m][s] = _mm512_dpbf16_ps(total[m][s], weight[s], input);
-        }
-    }
-    if (k < inputs) {
-        __mmask32 mask = ck_mask32(inputs - k);
-        __m512bh weight[4];
-        CK_UNROLL for (int s = 0; s < streams; s++) weight[s] = ck_load32_masked(w[s] + k, mask);
-        CK_UNROLL for (int m = 0; m < rows; m++) {
-            __m512bh input = ck_load32_masked(x + m * xStride + k, mask);
-            CK_UNROLL for (int s = 0; s < streams; s++)
-                total[m][s] = _mm512_dpbf16_ps(total[m][s], weight[s], input);
-        }
-    }
-    CK_UNROLL for (int m = 0; m < rows; m++) sums[m] = ck_sum4(total[m][0], total[m][1], total[m][2], total[m][3]);
-}
-
-/// The same in fp32.
+/// products_bf16 in fp32.
 CK_AVX512_INLINE void products_f32(
     const float *const w[4], const float *x, ptrdiff_t xStride, size_t inputs, const int streams, const int rows,
     const bool prefetch, __m128 *sums) {

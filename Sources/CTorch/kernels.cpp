@@ -123,9 +123,17 @@ std::optional<at::Tensor> omma::quick_attention(
     a.segments = query_offsets.size() - 1;
     a.heads = heads, a.keyValueHeads = key.size(1), a.headSize = head_size;
     a.scale = static_cast<float>(scale), a.causal = causal;
-    const at::Tensor workspace =
-        at::empty({static_cast<int64_t>(ck_attention_workspace(&a))}, query.options().dtype(at::kByte));
+    const bool decode = ck_decode_attention_fits(&a);
+    const size_t bytes = decode ? ck_decode_attention_workspace(&a) : ck_attention_workspace(&a);
+    const at::Tensor workspace = at::empty({static_cast<int64_t>(bytes)}, query.options().dtype(at::kByte));
     void *memory = workspace.mutable_data_ptr();
+    if (decode) {
+        ck_decode_attention_prepare(&a, memory);
+        parallel(ck_decode_attention_count(&a), 1, [&](int64_t begin, int64_t end) {
+            ck_decode_attention_run(&a, memory, begin, end);
+        });
+        return output;
+    }
     parallel(ck_attention_pack_count(&a), 1, [&](int64_t begin, int64_t end) {
         ck_attention_pack(&a, memory, begin, end);
     });

@@ -30,7 +30,8 @@ extension KernelTests {
                 ((token * 2 + (value ? 1 : 0)) * keyValueHeads + head) * headSize
             }
 
-            func run(shares: Bool, logSumExp: Singles? = nil, _ random: inout Random) -> [UInt16] {
+            func run(shares: Bool, decode: Bool = false, logSumExp: Singles? = nil, _ random: inout Random) -> [UInt16]
+            {
                 let output = Halves.untouched(query.count)
                 queryOffsets.withUnsafeBufferPointer { queryOffsets in
                     keyOffsets.withUnsafeBufferPointer { keyOffsets in
@@ -56,6 +57,17 @@ extension KernelTests {
                         attention.headSize = headSize
                         attention.scale = scale
                         attention.causal = causal
+                        if decode {
+                            let size = ck_decode_attention_workspace(&attention)
+                            let workspace = Guarded([UInt8](repeating: 0xAB, count: size))
+                            ck_decode_attention_prepare(&attention, workspace.pointer)
+                            let items = ck_decode_attention_count(&attention)
+                            for share in shares ? cuts(items, &random).shuffled(using: &random) : [0..<items] {
+                                ck_decode_attention_run(
+                                    &attention, workspace.pointer, share.lowerBound, share.upperBound)
+                            }
+                            return
+                        }
                         let workspace = Guarded([UInt8](repeating: 0xAB, count: ck_attention_workspace(&attention)))
                         let packs = ck_attention_pack_count(&attention), items = ck_attention_count(&attention)
                         for share in shares ? cuts(packs, &random).shuffled(using: &random) : [0..<packs] {
@@ -153,11 +165,57 @@ extension KernelTests {
             }
         }
 
+        /// Few queries: the functions that read the cache once, where they exist.
+        @Test(.enabled(if: levels.contains(CK_LEVEL_AVX512_BF16))) func decoding() throws {
+            var random = Random(17)
+            for trial in 0..<60 {
+                let segments = trial % 4 == 0 ? 3 : 1
+                let queries = (0..<segments).map { _ in trial % 3 == 0 ? Int.random(in: 1...8, using: &random) : 1 }
+                let keys = queries.map { query in
+                    query + ([0, 1, 2, 15, 16, 126, 127, 128, 129, 300, 513].randomElement(using: &random) ?? 0)
+                }
+                let keyValueHeads = Int.random(in: 1...3, using: &random), group = Int.random(in: 1...5, using: &random)
+                let problem = Problem(
+                    queries: queries, keys: keys, heads: keyValueHeads * group, keyValueHeads: keyValueHeads,
+                    headSize: try #require([2, 7, 32, 34, 64, 80, 104, 128, 256].randomElement(using: &random)),
+                    causal: trial % 2 == 0, scale: trial % 7 == 0 ? 1 : 0.125, &random)
+                let sums = Singles.untouched(queries.reduce(0, +) * problem.heads)
+                let output = problem.run(shares: true, decode: true, logSumExp: sums, &random)
+                #expect(output == problem.run(shares: false, decode: true, &random), "a share changed a bit")
+                for (bits, wanted) in zip(output, problem.exact()) {
+                    let error = abs(Double(float(bits)) - wanted.value)
+                    #expect(error <= wanted.size * (1.0 / 256 + 1.0 / 256 + 1e-4), "\(queries) \(keys)")
+                }
+                if problem.headSize % 2 == 0 {
+                    let others = Singles.untouched(sums.count)
+                    _ = problem.run(shares: false, logSumExp: others, &random)
+                    for (one, other) in zip(sums.elements, others.elements) { #expect(abs(one - other) < 1e-4) }
+                }
+            }
+        }
+
+        @Test(.enabled(if: levels.contains(CK_LEVEL_AVX512_BF16))) func decodingPassesNotANumber() {
+            var random = Random(18)
+            let problem = Problem(
+                queries: [1, 1], keys: [300, 40], heads: 4, keyValueHeads: 2, headSize: 32, causal: true, scale: 0.2,
+                &random)
+            problem.keyValue[problem.key(140, 1, value: false) + 3] = bfloat16(.nan)
+            let output = problem.run(shares: false, decode: true, &random)
+            for row in 0..<8 {
+                let poisoned = row == 2 || row == 3
+                #expect(output[(row * 32)..<(row * 32 + 32)].allSatisfy { float($0).isNaN == poisoned }, "row \(row)")
+            }
+        }
+
         @Test func queriesThatSeeNothingGetZeros() {
             var random = Random(13)
             let problem = Problem(
                 queries: [9, 0, 3], keys: [4, 2, 0], heads: 1, keyValueHeads: 1, headSize: 8, causal: true, scale: 1,
                 &random)
+            if levels.contains(CK_LEVEL_AVX512_BF16) {
+                let one = problem.run(shares: false, &random), other = problem.run(shares: false, decode: true, &random)
+                for (a, b) in zip(one, other) { #expect(abs(float(a) - float(b)) < 0.02) }
+            }
             atEveryLevel { level in
                 let output = problem.run(shares: false, &random)
                 #expect(output[..<(5 * 8)].allSatisfy { $0 == 0 }, "\(level)")

@@ -94,6 +94,20 @@ void ck_attention_pack(const ck_attention *attention, void *workspace, size_t be
 size_t ck_attention_count(const ck_attention *attention);
 void ck_attention_run(const ck_attention *attention, void *workspace, size_t begin, size_t end);
 
+// MARK: - decode_attention.c: softmax attention of few queries against many keys, bound by reading the cache
+
+/// Whether the functions below take this problem: few queries (queries of a segment x heads <= 128) on a processor
+/// that they are written for. Otherwise ck_attention_run serves.
+bool ck_decode_attention_fits(const ck_attention *attention);
+/// Bytes of workspace.
+size_t ck_decode_attention_workspace(const ck_attention *attention);
+/// To be called once before the range is run.
+void ck_decode_attention_prepare(const ck_attention *attention, void *workspace);
+/// One step over [0, ck_decode_attention_count): items are blocks of keys. The output is complete when all items have
+/// been run, each once.
+size_t ck_decode_attention_count(const ck_attention *attention);
+void ck_decode_attention_run(const ck_attention *attention, void *workspace, size_t begin, size_t end);
+
 #ifdef __cplusplus
 }
 #endif
