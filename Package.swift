@@ -117,10 +117,12 @@ let package = Package(
                 "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Safetensors", "Goldens",
                 "Hashing", "Terminal",
             ], swiftSettings: strict),
+        .target(name: "EmbeddedModel", resources: [.copy("omma-nano")], swiftSettings: strict),
         .executableTarget(
             name: "omma",
             dependencies: [
-                "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Evaluation", "Terminal",
+                "EmbeddedModel", "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training",
+                "Evaluation", "Safetensors", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

@@ -28,4 +28,25 @@ public protocol ConversationProcessor: Sendable {
 
     /// Tokens that a picture of this size takes, known before it is decoded.
     func imageTokenCount(width: Int, height: Int) throws -> Int
+
+    /// The pixels that a picture has once it is resized; nil where the model has no such choice, or sees nothing.
+    var pixelLimits: ClosedRange<Int>? { get }
+
+    /// Which frames of a video the model sees; nil where it takes no videos.
+    var videoSampling: VideoSampling? { get }
+
+    /// The same processor with other limits of pixels, of pictures and of frames.
+    ///
+    /// - Throws: `ProcessingError.unsupported` where the model has no such choice or the limits contradict each other.
+    func limitingPixels(min: Int?, max: Int?) throws -> any ConversationProcessor
+}
+
+extension ConversationProcessor {
+    public var pixelLimits: ClosedRange<Int>? { nil }
+    public var videoSampling: VideoSampling? { nil }
+
+    public func limitingPixels(min: Int?, max: Int?) throws -> any ConversationProcessor {
+        guard min != nil || max != nil else { return self }
+        throw ProcessingError.unsupported("this model's pictures have a fixed size; leave out the limits of pixels")
+    }
 }

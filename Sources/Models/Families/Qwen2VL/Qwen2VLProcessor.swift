@@ -10,16 +10,19 @@ public struct Qwen2VLProcessor: ConversationProcessor {
     /// Nil in a text model.
     public let imagePolicy: NativeResolution?
     public let configuration: Qwen2VLConfiguration
+    /// Whether the limits of pixels were asked for, so that they hold for frames of videos, too.
+    let hasPixelLimit: Bool
 
     public init(
         configuration: Qwen2VLConfiguration, tokenizer: Tokenizer, template: ChatTemplate,
-        imagePolicy: NativeResolution?, stopTokens: Set<Int32>
+        imagePolicy: NativeResolution?, stopTokens: Set<Int32>, hasPixelLimit: Bool = false
     ) {
         self.configuration = configuration
         self.tokenizer = tokenizer
         self.template = template
         self.imagePolicy = imagePolicy
         self.stopTokens = stopTokens
+        self.hasPixelLimit = hasPixelLimit
     }
 
     public func imageTokenCount(width: Int, height: Int) throws -> Int {

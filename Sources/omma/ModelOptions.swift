@@ -1,0 +1,69 @@
+import ArgumentParser
+import EmbeddedModel
+import Foundation
+import Inference
+import Models
+import Torch
+
+/// The options that choose a model and how it runs, the same for every verb that answers.
+struct ModelOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Folder of a checkpoint (config.json, *.safetensors, tokenizer); without it the embedded model.",
+            valueName: "dir"),
+        completion: .directory) var model: String?
+    @Option(help: "auto, cpu, cuda, cuda:N or mps.") var device = "auto"
+    @Option(help: "f32 or bf16; the stored type without it.") var dtype: String?
+    @Option(help: "CPU threads; one a core without it.") var threads: Int?
+    @Option(help: "Resize pictures to at least so many pixels.") var minPixels: Int?
+    @Option(help: "Resize pictures to at most so many pixels; fewer are quicker and take fewer tokens.")
+    var maxPixels: Int?
+
+    func validate() throws {
+        if let dtype, !["f32", "bf16", "float32", "bfloat16"].contains(dtype) {
+            throw ValidationError("--dtype is '\(dtype)'; f32 and bf16 are known")
+        }
+        for (name, value) in [("threads", threads), ("min-pixels", minPixels), ("max-pixels", maxPixels)] {
+            if let value, value < 1 { throw ValidationError("--\(name) is \(value); it must be 1 or more") }
+        }
+        if let minPixels, let maxPixels, minPixels > maxPixels {
+            throw ValidationError("--min-pixels \(minPixels) is more than --max-pixels \(maxPixels)")
+        }
+        guard device == "auto" || Device(name: device).map({ $0 != .meta }) == true else {
+            throw ValidationError("--device is '\(device)'; auto, cpu, cuda, cuda:N and mps are known")
+        }
+    }
+
+    /// The folder that was named, or that of the embedded model.
+    func folder() throws -> URL {
+        if let model { return URL(filePath: Paths.expanded(model)) }
+        return try EmbeddedModel.folder()
+    }
+
+    /// Loads the model. Call it on the thread that answers.
+    func load() throws -> ChatEngine {
+        if let threads { Engine.threads = threads }
+        let folder = try ModelFolder(folder())
+        let processor = try folder.processor.limitingPixels(min: minPixels, max: maxPixels)
+        return try ChatEngine(
+            folder, processor: processor, dtype: dtype.flatMap { DType(name: $0) },
+            device: try Engine.device(named: device))
+    }
+}
+
+/// Names of files as people type them.
+enum Paths {
+    /// With `~` spelled out.
+    static func expanded(_ path: String) -> String { NSString(string: path).expandingTildeInPath }
+
+    /// A name after a slash command: without the quotes and backslashes that terminals put around dropped files.
+    static func typed(_ text: String) -> String {
+        var name = text.trimmingCharacters(in: .whitespaces)
+        for quote in ["\"", "'"] where name.count > 1 && name.hasPrefix(quote) && name.hasSuffix(quote) {
+            name = String(name.dropFirst().dropLast())
+        }
+        let path = expanded(name)
+        if FileManager.default.fileExists(atPath: path) || !path.contains("\\ ") { return path }
+        return path.replacingOccurrences(of: "\\ ", with: " ")
+    }
+}
