@@ -1,6 +1,9 @@
 public import Models
 public import Torch
+
 extension VisionLanguageModel {
+    /// The sum of the negative log likelihoods of the supervised tokens of `sequences`, packed into one pass; nil where
+    /// nothing is supervised. Scores are computed for the rows that predict a supervised token only.
     public func lossSum(_ sequences: [ProcessedSequence]) throws -> Tensor? {
         var rows: [Int] = [], targets: [Int] = []
         var offset = 0

@@ -5,7 +5,7 @@ import Foundation
 /// `omma data`: making and looking at data sets.
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "data", abstract: "Make data sets.", subcommands: [Synthesize.self])
+        commandName: "data", abstract: "Make data sets.", subcommands: [Synthesize.self, VocabularyCommand.self])
 
     /// `omma data synth`: labelled pictures, drawn.
     struct Synthesize: ParsableCommand {

@@ -1,0 +1,30 @@
+/* Parts of a transformer block as one node of the graph each, with hand-written loops and backward passes on the CPU. */
+#pragma once
+
+#include "ct_tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* x / rms(x) * weight over the last dimension; statistics in float32, rounded to the type of `x` before the weight. */
+ct_tensor ct_rms_norm(ct_tensor x, ct_tensor weight, double epsilon, ct_error *error);
+/* silu(gate) * up. */
+ct_tensor ct_gated_silu(ct_tensor gate, ct_tensor up, ct_error *error);
+/* x * sigmoid(1.702 x). */
+ct_tensor ct_quick_gelu(ct_tensor x, ct_error *error);
+
+/* Rotates queries and keys by `cosine` and `sine` ([tokens, head size / 2], float32), and attends within segments.
+ * query: [tokens, heads, head size], key and value: [tokens, key-value heads, head size]; the last two dimensions are
+ * dense. Gives [tokens, heads * head size]. `offsets` has `segments` + 1 entries. */
+ct_tensor ct_rotary_attention(
+    ct_tensor query, ct_tensor key, ct_tensor value, ct_tensor cosine, ct_tensor sine, const int64_t *offsets,
+    int32_t segments, bool causal, double scale, ct_error *error);
+/* The same for one tensor [tokens, 3, heads, head size], whose gradient is one tensor too. */
+ct_tensor ct_rotary_attention_fused(
+    ct_tensor query_key_value, ct_tensor cosine, ct_tensor sine, const int64_t *offsets, int32_t segments, bool causal,
+    double scale, ct_error *error);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,155 @@
+internal import Foundation
+internal import Models
+internal import NN
+internal import Safetensors
+internal import Torch
+
+/// The checkpoints of a run: `step-000100/` with the model in Hugging Face layout, and `training/` in it with all that
+/// going on needs.
+struct CheckpointStore {
+    let output: URL
+    let keep: Int
+
+    private static let optimizerFile = "training/optimizer.safetensors"
+    private static let stateFile = "training/state.json"
+
+    private var latest: URL { output.appendingPathComponent("latest") }
+
+    static func name(_ step: Int) -> String {
+        let digits = String(step)
+        return "step-" + String(repeating: "0", count: max(0, 6 - digits.count)) + digits
+    }
+
+    /// Folders of checkpoints, newest first. Nothing is said about whether they are whole.
+    func folders() -> [URL] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: output.path)) ?? []
+        return names.compactMap { name in Self.step(of: name).map { ($0, name) } }
+            .sorted { $0.0 > $1.0 }.map { output.appendingPathComponent($0.1) }
+    }
+
+    private static func step(of name: String) -> Int? {
+        name.hasPrefix("step-") ? Int(name.dropFirst(5)) : nil
+    }
+
+    // MARK: - writing
+
+    /// Writes a checkpoint beside its place and moves it there: a folder with the right name is whole.
+    ///
+    /// - Parameters:
+    ///   - masters: float32 values by name, of parameters whose tensors are of another type.
+    @discardableResult
+    func save(
+        _ model: VisionLanguageModel, files: ModelFiles, optimizer: Optimizer, masters: [String: Tensor],
+        state: TrainingState, dtype: DType
+    ) throws -> URL {
+        let manager = FileManager.default
+        let name = Self.name(state.step)
+        let target = output.appendingPathComponent(name)
+        let staging = output.appendingPathComponent(".\(name).\(ProcessInfo.processInfo.processIdentifier).partial")
+        try? manager.removeItem(at: staging)
+        try manager.createDirectory(at: staging.appendingPathComponent("training"), withIntermediateDirectories: true)
+        do {
+            try files.copy(to: staging)
+            try ModelFiles(folder: staging).set(["torch_dtype": dtype.longName], in: "config.json")
+            try SafetensorsWriter.write(
+                path: staging.appendingPathComponent("model.safetensors").path,
+                tensors: model.store.tensorSources(dtype: dtype), metadata: ["format": "pt"])
+            try SafetensorsWriter.write(
+                path: staging.appendingPathComponent(Self.optimizerFile).path,
+                tensors: try optimizer.tensorSources()
+                    + masters.map { .init(name: "master." + $0.key, tensor: $0.value) })
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+            try atomicWrite(staging.appendingPathComponent(Self.stateFile).path, encoder.encode(state))
+            try CheckpointManifest(of: staging).write(to: staging)
+            // A checkpoint of the same step can only come from a run that was resumed from an older one.
+            if manager.fileExists(atPath: target.path) { try manager.removeItem(at: target) }
+            try manager.moveItem(at: staging, to: target)
+            try AtomicFile.syncFolder(of: target.path)
+        } catch {
+            try? manager.removeItem(at: staging)
+            throw error
+        }
+        try atomicWrite(latest.path, Data((name + "\n").utf8))
+        for old in folders().dropFirst(keep) where old.lastPathComponent != name { try? manager.removeItem(at: old) }
+        return target
+    }
+
+    // MARK: - reading
+
+    struct Found {
+        let folder: URL
+        let state: TrainingState
+        /// Newer folders that were passed over, with the reason.
+        let damaged: [String]
+    }
+
+    /// The newest checkpoint that is what was written.
+    func newest() throws -> Found {
+        var damaged: [String] = []
+        for folder in folders() {
+            if let problem = CheckpointManifest.problem(of: folder) {
+                damaged.append("\(folder.path): \(problem)")
+                continue
+            }
+            do {
+                let data = try Data(contentsOf: folder.appendingPathComponent(Self.stateFile))
+                let state = try JSONDecoder().decode(TrainingState.self, from: data)
+                return Found(folder: folder, state: state, damaged: damaged)
+            } catch { damaged.append("\(folder.path): \(Self.stateFile) cannot be read") }
+        }
+        if let first = damaged.first { throw CheckpointError.damaged(folder: output.path, reason: first) }
+        throw CheckpointError.none(folder: output.path)
+    }
+
+    /// The float32 weights of a checkpoint by name.
+    static func masters(of folder: URL) throws -> [String: Tensor] {
+        let file = try SafetensorsFile(path: folder.appendingPathComponent(optimizerFile).path)
+        return Dictionary(
+            uniqueKeysWithValues: try file.names.filter { $0.hasPrefix("master.") }
+                .map { (String($0.dropFirst(7)), try file.tensor($0)) })
+    }
+
+    /// Restores moments and step counts.
+    static func restore(_ optimizer: Optimizer, from folder: URL) throws {
+        let file = try SafetensorsFile(path: folder.appendingPathComponent(optimizerFile).path)
+        try optimizer.restore { name in
+            file.entries[name] == nil ? nil : try file.tensor(name)
+        }
+    }
+}
+
+extension Optimizer {
+    /// Masters and moments of all that learns, by name.
+    func tensorSources() throws -> [Safetensors.TensorSource] {
+        var sources: [Safetensors.TensorSource] = []
+        for (index, group) in groups.enumerated() {
+            sources.append(.init(name: "step.\(index)", tensor: group.step))
+            for slot in group.slots {
+                for (prefix, flat) in [("master", group.master), ("first", group.first), ("second", group.second)] {
+                    let part = try flat.slice(0, slot.range).view(slot.shape)
+                    sources.append(.init(name: "\(prefix).\(slot.parameter.name)", tensor: part))
+                }
+            }
+        }
+        return sources
+    }
+
+    /// Takes moments and steps back from what `tensorSources` wrote; masters come in when the optimiser is made.
+    func restore(_ tensor: (String) throws -> Tensor?) throws {
+        func take(_ name: String, into target: Tensor) throws {
+            guard let source = try tensor(name), source.shape == target.shape else {
+                throw CheckpointError.damaged(folder: "the optimiser state", reason: "\(name) is missing or misshapen")
+            }
+            try target.copy(from: source)
+        }
+        for (index, group) in groups.enumerated() {
+            try take("step.\(index)", into: group.step)
+            for slot in group.slots {
+                for (prefix, flat) in [("first", group.first), ("second", group.second)] {
+                    try take("\(prefix).\(slot.parameter.name)", into: flat.slice(0, slot.range).view(slot.shape))
+                }
+            }
+        }
+    }
+}

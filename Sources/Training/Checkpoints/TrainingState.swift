@@ -1,0 +1,35 @@
+/// Everything beside tensors that a run needs to go on as if it had never stopped.
+public struct TrainingState: Codable, Sendable, Equatable {
+    /// Changes whenever older readers would misunderstand the file.
+    public var version = 1
+    /// Steps done in all stages, skipped ones included.
+    public var step = 0
+    /// The current stage, and the steps done in it.
+    public var stage = 0
+    public var stageStep = 0
+    public var cursor = DataCursor()
+    public var counters = Counters()
+    /// Steps skipped in a row, for their limit.
+    public var skippedInARow = 0
+    /// The recipe with all replacements, as it was when the state was written.
+    public var recipe = ""
+
+    /// Sums over the whole run.
+    public struct Counters: Codable, Sendable, Equatable {
+        public var samples = 0
+        public var tokens = 0
+        public var supervisedTokens = 0
+        public var patches = 0
+        public var pictures = 0
+        public var skippedSteps = 0
+        public var seenSamples = 0
+        /// Samples left out, by reason.
+        public var skippedSamples: [String: Int] = [:]
+        /// Seconds of training, without pauses between runs.
+        public var seconds = 0.0
+
+        public init() {}
+    }
+
+    public init() {}
+}

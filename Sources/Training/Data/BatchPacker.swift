@@ -1,0 +1,100 @@
+internal import Models
+
+/// Where the data of a run stands: enough to go on with the very next batch.
+public struct DataCursor: Codable, Sendable, Equatable {
+    /// The first place of the mixture that has not been looked at.
+    public var next: Int
+    /// Places that were looked at and wait to be packed.
+    public var waiting: [Int]
+
+    public init(next: Int = 0, waiting: [Int] = []) {
+        self.next = next
+        self.waiting = waiting
+    }
+}
+
+/// Fills batches with whole samples, greedily: first the one that waits longest, then every waiting one that still fits.
+struct BatchPacker {
+    /// What goes into one step.
+    struct Step {
+        var microBatches: [[PreparedSample]] = []
+        /// Samples that turned out unusable meanwhile.
+        var skipped: [SkippedSample] = []
+        /// Samples that were looked at.
+        var seen = 0
+    }
+
+    private let batch: Recipe.Batch
+    private var waiting: [PreparedSample] = []
+    private var next: Int
+    /// Numbers that `pop` gives before counting on from `next`.
+    private var replayed: Int
+
+    init(_ batch: Recipe.Batch, from cursor: DataCursor) {
+        self.batch = batch
+        next = cursor.next
+        replayed = cursor.waiting.count
+    }
+
+    var cursor: DataCursor { DataCursor(next: next, waiting: waiting.map(\.number)) }
+
+    mutating func step(_ pop: () -> PreparedSample) -> Step {
+        var result = Step()
+        for _ in 0..<batch.accumulation { result.microBatches.append(pack(&result, pop)) }
+        return result
+    }
+
+    private mutating func pack(_ step: inout Step, _ pop: () -> PreparedSample) -> [PreparedSample] {
+        var packed: [PreparedSample] = []
+        var tokens = 0, patches = 0
+        while packed.count < batch.maxSamples ?? .max {
+            refill(&step, pop)
+            let fitting = waiting.firstIndex { sample in
+                guard let sequence = sample.sequence else { return false }
+                return tokens + sequence.rows.count <= batch.tokens
+                    && patches + sequence.patchCount <= batch.maxPatches ?? .max
+            }
+            guard let fitting else { break }
+            let sample = waiting.remove(at: fitting)
+            tokens += sample.sequence?.rows.count ?? 0
+            patches += sample.sequence?.patchCount ?? 0
+            packed.append(sample)
+        }
+        return packed
+    }
+
+    private mutating func refill(_ step: inout Step, _ pop: () -> PreparedSample) {
+        while waiting.count < batch.lookAhead || replayed > 0 {
+            let sample = pop()
+            if replayed > 0 {
+                replayed -= 1
+            } else {
+                next += 1
+                step.seen += 1
+            }
+            switch sample.result {
+            case .failure(let skipped): step.skipped.append(skipped)
+            case .success(let sequence):
+                if let refusal = refusal(of: sequence, sample) {
+                    step.skipped.append(refusal)
+                } else {
+                    waiting.append(sample)
+                }
+            }
+        }
+    }
+
+    private func refusal(of sequence: ProcessedSequence, _ sample: PreparedSample) -> SkippedSample? {
+        let tokens = sequence.rows.count, patches = sequence.patchCount
+        if tokens > batch.tokens || patches > batch.maxPatches ?? .max {
+            return SkippedSample(
+                id: sample.id, reason: .tooLong,
+                message: "\(tokens) tokens and \(patches) patches do not fit a batch of \(batch.tokens) tokens"
+                    + (batch.maxPatches.map { " and \($0) patches" } ?? ""))
+        }
+        guard sequence.learnedCount > 0 else {
+            return SkippedSample(id: sample.id, reason: .nothingToLearn, message: "it has no answer to learn")
+        }
+        return nil
+    }
+}

@@ -1,0 +1,53 @@
+public import Data
+internal import Foundation
+internal import Media
+public import Models
+
+/// One conversation to learn from.
+public struct TrainingSample: Sendable {
+    /// Says where it came from, in logs and skip lists.
+    public var id: String
+    public var conversation: Conversation
+
+    public init(id: String, conversation: Conversation) {
+        self.id = id
+        self.conversation = conversation
+    }
+}
+
+/// Samples by number, the same ones in every run.
+public protocol TrainingDataSource: Sendable {
+    /// For logs.
+    var name: String { get }
+    /// Samples in one epoch; nil where there is no end.
+    var count: Int? { get }
+    /// The sample at `index`: a function of the source and the index alone. Any thread may call it.
+    func sample(at index: Int) throws -> TrainingSample
+}
+
+/// Pictures drawn while training.
+public struct SyntheticSource: TrainingDataSource {
+    public let generator: SyntheticGenerator
+
+    public init(_ options: SyntheticOptions) throws { generator = try SyntheticGenerator(options) }
+
+    public var name: String { "synthetic" }
+    public var count: Int? { nil }
+
+    public func sample(at index: Int) throws -> TrainingSample {
+        let sample = try generator.sample(at: index)
+        return TrainingSample(id: "synthetic:\(generator.options.seed):\(index)", conversation: sample.conversation)
+    }
+}
+
+extension SyntheticSample {
+    /// Questions and answers as turns, with the picture before the first question.
+    public var conversation: Conversation {
+        turns.enumerated().flatMap { number, turn in
+            [
+                Message(.user, (number == 0 ? [.image(image)] : []) + [.text(turn.question)]),
+                Message(.assistant, turn.answer),
+            ]
+        }
+    }
+}

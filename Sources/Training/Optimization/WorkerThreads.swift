@@ -1,0 +1,90 @@
+internal import Foundation
+internal import Synchronization
+internal import Torch
+
+/// A few threads that stay, for tensor work that runs side by side. Each of them runs its operations by itself, so that
+/// results do not depend on their number.
+final class WorkerThreads: @unchecked Sendable {
+    let count: Int
+    private let condition = NSCondition()
+    private var jobs: [() -> Void] = []
+    private var isStopped = false
+
+    /// - Parameter count: jobs at a time; with one they run on the caller's thread.
+    init(_ count: Int) {
+        self.count = max(1, count)
+        guard count > 1 else { return }
+        for index in 0..<count {
+            let thread = Thread { [self] in work() }
+            thread.name = "omma compute \(index)"
+            // Backward passes nest deeply, and the default for threads is small.
+            thread.stackSize = 64 << 20
+            thread.start()
+        }
+    }
+
+    private func work() {
+        Engine.threads = 1
+        while true {
+            condition.lock()
+            while jobs.isEmpty && !isStopped { condition.wait() }
+            if isStopped && jobs.isEmpty {
+                condition.unlock()
+                return
+            }
+            let job = jobs.removeFirst()
+            condition.unlock()
+            job()
+        }
+    }
+
+    /// Ends the threads once their jobs are done.
+    func stop() {
+        condition.lock()
+        isStopped = true
+        condition.broadcast()
+        condition.unlock()
+    }
+
+    /// The results of `body` for `0..<count`, in order. The first failure is thrown, after all have ended.
+    func map<Value>(_ count: Int, _ body: @escaping (Int) throws -> Value) throws -> [Value] {
+        guard self.count > 1, count > 1 else { return try (0..<count).map(body) }
+        let results = Results<Value>(count)
+        condition.lock()
+        for index in 0..<count {
+            jobs.append {
+                let result = Result { try body(index) }
+                results.set(index, result)
+            }
+        }
+        condition.broadcast()
+        condition.unlock()
+        return try results.wait().map { try $0.get() }
+    }
+
+    private final class Results<Value>: @unchecked Sendable {
+        private let condition = NSCondition()
+        private var values: [Result<Value, any Error>?]
+        private var missing: Int
+
+        init(_ count: Int) {
+            values = Array(repeating: nil, count: count)
+            missing = count
+        }
+
+        func set(_ index: Int, _ value: Result<Value, any Error>) {
+            condition.lock()
+            values[index] = value
+            missing -= 1
+            condition.broadcast()
+            condition.unlock()
+        }
+
+        func wait() -> [Result<Value, any Error>] {
+            condition.lock()
+            defer { condition.unlock() }
+            while missing > 0 { condition.wait() }
+            return values.compactMap(\.self)
+        }
+    }
+}

@@ -1,0 +1,113 @@
+public import Data
+public import Torch
+
+/// What a training run does, from its model to its last stage; see `Recipes/` for examples.
+///
+/// Read from YAML. Paths are relative to the recipe's folder, except `output`, which is relative to the working
+/// directory.
+public struct Recipe: Sendable, Equatable {
+    public var name: String
+    public var model: Model
+    public var seed: UInt64
+    /// The type that forward and backward passes compute in. Master weights and moments are always float32.
+    public var precision: Precision
+    /// Folder that the run writes: checkpoints, `latest`, logs.
+    public var output: String
+    /// Checkpoints to keep, the newest ones.
+    public var keep: Int
+    /// Threads that prepare samples ahead of the computation.
+    public var workers: Int
+    /// Micro-batches computed at the same time, each by one thread. Speed depends on it, results do not.
+    public var threads: Int
+    /// Steps in a row with a loss or gradient that is not finite before the run stops.
+    public var maxSkippedSteps: Int
+    /// The part of samples that may be unusable before the run stops.
+    public var maxSkippedSamples: Double
+    public var stages: [Stage]
+
+    public enum Precision: String, Sendable, CaseIterable {
+        case f32, bf16
+
+        public var dtype: DType { self == .f32 ? .float32 : .bfloat16 }
+    }
+
+    public struct Model: Sendable, Equatable {
+        public var start: Start
+        /// Limits of a picture's size in pixels; those of the folder's `preprocessor_config.json` where not named.
+        public var minPixels: Int?
+        public var maxPixels: Int?
+
+        public enum Start: Sendable, Equatable {
+            /// A folder in Hugging Face layout, with its weights.
+            case checkpoint(String)
+            /// A folder in the same layout without weights: they start at random.
+            case random(String)
+        }
+
+        /// The folder with the configuration, the tokenizer and what else belongs to a model beside its weights.
+        public var folder: String {
+            switch start {
+            case .checkpoint(let path), .random(let path): path
+            }
+        }
+    }
+
+    public struct Stage: Sendable, Equatable {
+        public var name: String
+        /// What learns: names of parts (`tower`, `merger`, `embedding`, `decoder`, `head`, `all`) or patterns of
+        /// parameter names (`model.layers.0.*`). All else is frozen.
+        public var train: [String]
+        public var learningRate: Double
+        /// Factors of the learning rate by the same kind of pattern; the last that fits counts.
+        public var multiples: [Multiple]
+        /// Not applied to norms and biases.
+        public var weightDecay: Double
+        public var beta1: Double
+        public var beta2: Double
+        public var epsilon: Double
+        public var schedule: LearningRateSchedule
+        public var steps: Int
+        public var batch: Batch
+        /// Limit of the gradients' global norm; none if nil.
+        public var clip: Double?
+        public var data: [Source]
+        public var checkpointEvery: Int
+        public var logEvery: Int
+        /// Steps between evaluations on `held_out` samples; 0 for none.
+        public var evaluateEvery: Int
+    }
+
+    public struct Multiple: Sendable, Equatable {
+        public var pattern: String
+        public var factor: Double
+    }
+
+    /// How much goes into one step.
+    public struct Batch: Sendable, Equatable {
+        /// Tokens of the decoder in one packed micro-batch, at most.
+        public var tokens: Int
+        /// Patches of the tower in one packed micro-batch, at most.
+        public var maxPatches: Int?
+        /// Samples in one packed micro-batch, at most.
+        public var maxSamples: Int?
+        /// Micro-batches whose gradients make one step.
+        public var accumulation: Int
+        /// Samples that wait to be packed; more of them fill batches better.
+        public var lookAhead: Int
+    }
+
+    public struct Source: Sendable, Equatable {
+        public var kind: Kind
+        /// How often samples are drawn from here, relative to the other sources.
+        public var weight: Double
+
+        public enum Kind: Sendable, Equatable {
+            case synthetic(SyntheticOptions)
+            /// A file of conversations, and the folder that its pictures' names start from.
+            case messages(file: String, images: String)
+        }
+    }
+
+    /// Steps of all stages together.
+    public var steps: Int { stages.reduce(0) { $0 + $1.steps } }
+}

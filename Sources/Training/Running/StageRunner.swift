@@ -1,0 +1,95 @@
+internal import Foundation
+internal import Models
+internal import NN
+internal import Torch
+
+/// One stage at work: what it trains, and the threads that prepare its samples.
+final class StageRunner {
+    let stage: Recipe.Stage
+    let optimizer: Optimizer
+    private let training: TrainingStep
+    private let queue: SampleQueue
+    private var packer: BatchPacker
+
+    /// - Parameters:
+    ///   - masters: float32 values of all parameters; those of the frozen ones stay in it.
+    init(
+        _ stage: Recipe.Stage, index: Int, recipe: Recipe, model: VisionLanguageModel,
+        masters: [String: Tensor], processor: any ConversationProcessor, cursor: DataCursor, threads: WorkerThreads
+    ) throws {
+        self.stage = stage
+        let dtype = recipe.precision.dtype
+        let selection = ParameterSelection(stage.train)
+        let names = model.store.parameters.map(\.name)
+        for pattern in selection.idle(among: names)
+            + ParameterSelection(stage.multiples.map(\.pattern)).idle(among: names)
+        {
+            throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
+        }
+        for parameter in model.store.parameters where !selection.contains(parameter.name) {
+            guard let master = masters[parameter.name] else { continue }
+            parameter.tensor = try master.to(dtype)
+        }
+        optimizer = try Optimizer(
+            model.store.parameters.filter { selection.contains($0.name) }, masters: masters, dtype: dtype,
+            settings: AdamWOptions(
+                rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
+                weightDecay: stage.weightDecay),
+            rateFactor: { name in
+                stage.multiples.last { ParameterSelection.matches($0.pattern, name) }?.factor ?? 1
+            })
+        training = TrainingStep(model: model, optimizer: optimizer, threads: threads)
+        let mixture = SampleMixture(
+            try stage.data.map { ($0.weight == 0 ? nil : try $0.open(), $0.weight) }.compactMap { source, weight in
+                source.map { ($0, weight) }
+            }, seed: recipe.seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
+        queue = SampleQueue(
+            first: cursor.waiting, next: cursor.next, workers: recipe.workers, capacity: stage.batch.lookAhead * 2
+        ) { number in
+            PreparedSample(number, mixture.place(number), processor)
+        }
+        packer = BatchPacker(stage.batch, from: cursor)
+    }
+
+    var cursor: DataCursor { packer.cursor }
+
+    /// Waits for the next batch.
+    func nextBatch() -> BatchPacker.Step { packer.step(queue.pop) }
+
+    func run(_ batch: BatchPacker.Step, stageStep: Int) throws -> (report: StepReport, rate: Double) {
+        let rate = stage.learningRate * stage.schedule.factor(step: stageStep, of: stage.steps)
+        let report = try training(
+            batch.microBatches.map { $0.compactMap(\.sequence) }, rate: rate, clip: stage.clip)
+        return (report, rate)
+    }
+
+    func stop() { queue.stop() }
+}
+
+extension Recipe.Source {
+    func open() throws -> any TrainingDataSource {
+        switch kind {
+        case .synthetic(let options): try SyntheticSource(options)
+        case .messages(let file, _):
+            throw RecipeError(file: file, reason: "conversations from files cannot be read yet")
+        }
+    }
+}
+
+extension PreparedSample {
+    init(
+        _ number: Int, _ place: (source: any TrainingDataSource, index: Int), _ processor: any ConversationProcessor
+    ) {
+        self.number = number
+        let sample: TrainingSample
+        do { sample = try place.source.sample(at: place.index) } catch {
+            id = "\(place.source.name):\(place.index)"
+            result = .failure(SkippedSample(id: id, reason: .unreadable, message: "\(error)"))
+            return
+        }
+        id = sample.id
+        do { result = .success(try processor.process(sample.conversation, .training)) } catch {
+            result = .failure(SkippedSample(id: id, reason: .unprocessable, message: "\(error)"))
+        }
+    }
+}

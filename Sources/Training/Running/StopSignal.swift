@@ -1,0 +1,28 @@
+internal import Foundation
+internal import Synchronization
+
+/// Whether the user or the system asked the run to end: SIGINT or SIGTERM. The first asks politely, the second ends the
+/// process at once.
+public enum StopSignal {
+    private static let received = Atomic<Int32>(0)
+
+    public static var isRaised: Bool { received.load(ordering: .relaxed) != 0 }
+
+    /// The signal's name, if one came.
+    public static var name: String? {
+        switch received.load(ordering: .relaxed) {
+        case SIGINT: "SIGINT"
+        case SIGTERM: "SIGTERM"
+        default: nil
+        }
+    }
+
+    /// Starts to catch the signals.
+    public static func catchSignals() {
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { number in
+                if StopSignal.received.exchange(number, ordering: .relaxed) != 0 { _exit(128 + number) }
+            }
+        }
+    }
+}

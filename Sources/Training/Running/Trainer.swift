@@ -1,0 +1,232 @@
+internal import Foundation
+internal import Models
+internal import NN
+internal import Torch
+
+/// Runs a recipe from its first stage to its last, or from where an earlier run stopped.
+public final class Trainer {
+    public enum Outcome: Sendable, Equatable {
+        case finished(checkpoint: String)
+        /// Asked to stop; the checkpoint holds all that was done.
+        case stopped(checkpoint: String, signal: String?)
+    }
+
+    public let recipe: Recipe
+    private let recipeText: String
+    private let observer: any TrainingObserver
+    private let checkpoints: CheckpointStore
+    private let files: ModelFiles
+    private let processor: any ConversationProcessor
+    private let model: VisionLanguageModel
+    /// Float32 values of all parameters.
+    private var masters: [String: Tensor]
+    private var state: TrainingState
+    private let resumedFrom: URL?
+    private let threads: WorkerThreads
+    /// Asked before every step.
+    public var shouldStop: () -> Bool = { StopSignal.isRaised }
+
+    /// Reads the model and, when resuming, the newest whole checkpoint of the recipe's output.
+    ///
+    /// - Throws: `CheckpointError.exists` when the output holds a run and `resume` is false.
+    public init(_ loaded: Recipe.Loaded, resume: Bool, observer: any TrainingObserver) throws {
+        recipe = loaded.recipe
+        recipeText = loaded.text
+        self.observer = observer
+        threads = WorkerThreads(recipe.threads)
+        let output = URL(fileURLWithPath: recipe.output)
+        checkpoints = CheckpointStore(output: output, keep: recipe.keep)
+        let folder: URL
+        if resume {
+            let found = try checkpoints.newest()
+            for line in found.damaged { observer.note("passed over \(line)") }
+            let changes = RecipeComparison.differences(found.state.recipe, recipeText)
+            if !changes.isEmpty { throw CheckpointError.changedRecipe(folder: found.folder.path, lines: changes) }
+            state = found.state
+            resumedFrom = found.folder
+            folder = found.folder
+        } else {
+            if !checkpoints.folders().isEmpty { throw CheckpointError.exists(folder: output.path) }
+            state = TrainingState()
+            state.recipe = recipeText
+            resumedFrom = nil
+            folder = output.appendingPathComponent("base")
+            try FileManager.default.createDirectory(at: output, withIntermediateDirectories: true)
+            try ModelFiles(folder: URL(fileURLWithPath: recipe.model.folder)).copy(to: folder)
+            try recipe.model.applyPixelLimits(in: ModelFiles(folder: folder))
+        }
+        files = ModelFiles(folder: folder)
+        let description = try ModelFolder(folder)
+        processor = description.processor
+        switch (resumedFrom, recipe.model.start) {
+        case (let checkpoint?, _):
+            model = try description.loadModel(dtype: .float32, writable: true)
+            masters = model.store.valuesByName
+            masters.merge(try CheckpointStore.masters(of: checkpoint)) { $1 }
+        case (nil, .checkpoint(let path)):
+            model = try ModelFolder(URL(fileURLWithPath: path)).loadModel(dtype: .float32, writable: true)
+            masters = model.store.valuesByName
+        case (nil, .random):
+            model = try description.family.makeModel(
+                ParameterStore(.random(seed: recipe.seed), dtype: .float32, writable: true))
+            masters = model.store.valuesByName
+        }
+    }
+
+    deinit { threads.stop() }
+
+    /// Trains until the last stage is done or a signal asks to stop.
+    public func run() throws -> Outcome {
+        var last = resumedFrom
+        while state.stage < recipe.stages.count {
+            let stage = recipe.stages[state.stage]
+            if state.stageStep < stage.steps {
+                let (folder, isStopped) = try run(stage)
+                if isStopped { return .stopped(checkpoint: folder.path, signal: StopSignal.name) }
+                last = folder
+            }
+            state.stage += 1
+            state.stageStep = 0
+            state.cursor = DataCursor()
+        }
+        return .finished(checkpoint: last?.path ?? recipe.output)
+    }
+
+    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, isStopped: Bool) {
+        let runner = try StageRunner(
+            stage, index: state.stage, recipe: recipe, model: model, masters: masters, processor: processor,
+            cursor: state.cursor, threads: threads)
+        defer { runner.stop() }
+        if let resumedFrom, state.stageStep > 0 { try CheckpointStore.restore(runner.optimizer, from: resumedFrom) }
+        observer.begin(summary(stage, runner))
+        var clock = ContinuousClock.now
+        while state.stageStep < stage.steps {
+            if shouldStop() { return (try save(runner), true) }
+            let batch = runner.nextBatch()
+            let waited = (ContinuousClock.now - clock).seconds
+            let (report, rate) = try runner.run(batch, stageStep: state.stageStep)
+            if state.step == 0 { try check(report, runner, batch) }
+            let now = ContinuousClock.now
+            try account(report, batch, runner, seconds: (now - clock).seconds)
+            observer.step(
+                StepRecord(
+                    step: state.step, stage: stage.name, stageStep: state.stageStep, stageSteps: stage.steps,
+                    rate: rate,
+                    report: report, seconds: (now - clock).seconds, waited: waited,
+                    skippedSteps: state.counters.skippedSteps,
+                    skippedSamples: state.counters.skippedSamples.values.reduce(0, +),
+                    isLogged: state.stageStep % stage.logEvery == 0 || state.stageStep == stage.steps))
+            clock = now
+            if state.stageStep % stage.checkpointEvery == 0, state.stageStep < stage.steps { _ = try save(runner) }
+        }
+        let folder = try save(runner)
+        masters.merge(try runner.optimizer.release()) { $1 }
+        return (folder, false)
+    }
+
+    /// Counts what a step did, and stops a run that goes wrong.
+    private func account(_ report: StepReport, _ batch: BatchPacker.Step, _ runner: StageRunner, seconds: Double) throws
+    {
+        state.step += 1
+        state.stageStep += 1
+        state.cursor = runner.cursor
+        state.counters.samples += report.samples
+        state.counters.tokens += report.tokens
+        state.counters.supervisedTokens += report.supervisedTokens
+        state.counters.patches += report.patches
+        state.counters.pictures += report.pictures
+        state.counters.seenSamples += batch.seen
+        state.counters.seconds += seconds
+        for sample in batch.skipped { state.counters.skippedSamples[sample.reason.rawValue, default: 0] += 1 }
+        if let last = batch.skipped.last {
+            observer.skipped(batch.skipped, step: state.step)
+            let skipped = state.counters.skippedSamples.values.reduce(0, +)
+            // A handful may be bad by chance before the share means anything.
+            if skipped > 10, Double(skipped) > recipe.maxSkippedSamples * Double(state.counters.seenSamples) {
+                throw TrainingError.samples(skipped: skipped, seen: state.counters.seenSamples, last: last)
+            }
+        }
+        if report.isApplied {
+            state.skippedInARow = 0
+            return
+        }
+        state.counters.skippedSteps += 1
+        state.skippedInARow += 1
+        let samples = batch.microBatches.joined().map(\.id)
+        observer.note(
+            "step \(state.step) skipped: loss \(report.loss), gradient norm \(report.gradientNorm); samples "
+                + samples.joined(separator: ", "))
+        if state.skippedInARow > recipe.maxSkippedSteps {
+            throw TrainingError.steps(skipped: state.skippedInARow, step: state.step, samples: samples)
+        }
+    }
+
+    /// After the first step: whatever is to learn must have been reached.
+    private func check(_ report: StepReport, _ runner: StageRunner, _ batch: BatchPacker.Step) throws {
+        let share = Double(report.supervisedTokens) / Double(max(1, report.tokens))
+        observer.note(
+            "first batch: \(report.samples) samples, \(report.tokens) tokens, \(report.patches) patches; loss on "
+                + "\(report.supervisedTokens) tokens (\(Int((share * 100).rounded())) %)")
+        guard report.isApplied else { return }
+        let idle = try runner.optimizer.unreached()
+        if !idle.isEmpty { throw TrainingError.noGradient(stage: runner.stage.name, parameters: idle) }
+    }
+
+    private func save(_ runner: StageRunner) throws -> URL {
+        var frozen: [String: Tensor] = [:]
+        if recipe.precision != .f32 {
+            frozen = masters.filter { runner.optimizer.gradient(of: $0.key) == nil }
+        }
+        let folder = try checkpoints.save(
+            model, files: files, optimizer: runner.optimizer, masters: frozen, state: state,
+            dtype: recipe.precision.dtype)
+        observer.checkpoint(folder, step: state.step)
+        return folder
+    }
+
+    private func summary(_ stage: Recipe.Stage, _ runner: StageRunner) -> StageSummary {
+        let selection = ParameterSelection(stage.train)
+        var parts: [(part: String, learning: Int, all: Int)] = []
+        for parameter in model.store.parameters {
+            let part = ParameterSelection.part(of: parameter.name).rawValue
+            let learning = selection.contains(parameter.name) ? parameter.count : 0
+            if let index = parts.firstIndex(where: { $0.part == part }) {
+                parts[index].learning += learning
+                parts[index].all += parameter.count
+            } else {
+                parts.append((part, learning, parameter.count))
+            }
+        }
+        return StageSummary(
+            name: stage.name, index: state.stage, stages: recipe.stages.count, steps: stage.steps,
+            done: state.stageStep, learning: runner.optimizer.parameterCount,
+            parameters: model.store.parameters.reduce(0) { $0 + $1.count }, parts: parts)
+    }
+}
+
+extension Duration {
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
+
+extension ParameterStore {
+    var valuesByName: [String: Tensor] {
+        Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.tensor) })
+    }
+}
+
+extension Optimizer {
+    /// Names of parameters whose collected gradient is nothing at all.
+    func unreached() throws -> [String] {
+        try groups.flatMap(\.slots).filter { try $0.gradient.abs().amax().item() == 0 }.map(\.parameter.name)
+    }
+}
+
+extension Recipe.Model {
+    /// Writes the recipe's limits into `preprocessor_config.json`, so that checkpoints carry what was trained with.
+    func applyPixelLimits(in files: ModelFiles) throws {
+        var values: [String: Any] = [:]
+        if let minPixels { values["min_pixels"] = minPixels; values["size.min_pixels"] = minPixels }
+        if let maxPixels { values["max_pixels"] = maxPixels; values["size.max_pixels"] = maxPixels }
+        if !values.isEmpty { try files.set(values, in: "preprocessor_config.json") }
+    }
+}
