@@ -23,7 +23,7 @@ public enum Activation: String, Sendable, CaseIterable {
         switch self {
         case .gelu: try x.gelu()
         case .geluTanh: try x.gelu(tanh: true)
-        case .quickGelu: try x * (x * 1.702).sigmoid()
+        case .quickGelu: try x.quickGelu()
         case .silu: try x.silu()
         case .relu: try x.relu()
         }

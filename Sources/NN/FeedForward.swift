@@ -35,5 +35,8 @@ public final class GatedFeedForward: FeedForward {
         self.activation = activation
     }
 
-    public func callAsFunction(_ x: Tensor) throws -> Tensor { try down(activation(gate(x)) * up(x)) }
+    public func callAsFunction(_ x: Tensor) throws -> Tensor {
+        if activation == .silu { return try down(gate(x).gatedSilu(up(x))) }
+        return try down(activation(gate(x)) * up(x))
+    }
 }

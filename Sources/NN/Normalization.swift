@@ -35,12 +35,3 @@ public final class RMSNorm: Normalization {
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor { try x.rmsNorm(weight.tensor, epsilon: epsilon) }
 }
-
-extension Tensor {
-    /// RMS norm over the last dimension, times `weight`.
-    public func rmsNorm(_ weight: Tensor, epsilon: Double) throws -> Tensor {
-        let wide = try to(.float32)
-        let scale = try (wide.square().mean([-1], keepDimensions: true) + epsilon).rsqrt()
-        return try (wide * scale).to(dtype) * weight
-    }
-}

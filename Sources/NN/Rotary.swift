@@ -32,6 +32,14 @@ extension Tensor {
     }
 }
 
+extension RotaryTable {
+    /// Whether rotation and attention can be one node of the graph: while training in bf16 on the CPU.
+    public func isFused(for x: Tensor, _ segments: Segments) -> Bool {
+        isGradientEnabled && x.dtype == .bfloat16 && x.device == .cpu
+            && segments.lengths.allSatisfy { $0 <= Tensor.rotaryAttentionLimit }
+    }
+}
+
 /// `base^(-2i / size)` for `i` in `0..<size / 2`, in float32 as the references compute it.
 public func inverseFrequencies(base: Double, size: Int) -> [Float] {
     stride(from: 0, to: size, by: 2).map { 1 / powf(Float(base), Float($0) / Float(size)) }

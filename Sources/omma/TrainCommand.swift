@@ -28,6 +28,7 @@ struct TrainCommand: ParsableCommand {
     var threads: Int?
 
     func run() throws {
+        Engine.keepFreedMemory()
         if let threads { Engine.threads = threads }
         let loaded = try Recipe.load(URL(fileURLWithPath: recipe), overrides: replacements)
         let observer = ConsoleObserver()

@@ -35,10 +35,16 @@ public final class SelfAttention {
     /// `[tokens, hidden]` gives the same shape.
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
         let tokens = x.size(0)
-        let q = try query(x).view([tokens, heads, headSize]).rotated(by: pass.rotary)
-        let k = try key(x).view([tokens, keyValueHeads, headSize]).rotated(by: pass.rotary)
+        let q = try query(x).view([tokens, heads, headSize])
+        let k = try key(x).view([tokens, keyValueHeads, headSize])
         let v = try value(x).view([tokens, keyValueHeads, headSize])
-        let attended = try attend(q, k, v, pass)
+        if pass.context.caches == nil, pass.rotary.isFused(for: q, pass.segments) {
+            let attended = try Tensor.rotaryAttention(
+                q, k, v, cosine: pass.rotary.cosine, sine: pass.rotary.sine, segments: pass.segments, causal: true,
+                scale: 1 / Double(headSize).squareRoot())
+            return try output(attended)
+        }
+        let attended = try attend(q.rotated(by: pass.rotary), k.rotated(by: pass.rotary), v, pass)
         return try output(attended.reshape([tokens, heads * headSize]))
     }
 

@@ -60,11 +60,16 @@ public final class Qwen2VisionTower {
             let patches = x.size(0)
             // [patches, 3, heads, head size]
             let fused = try queryKeyValue(attentionNorm(x)).view([patches, 3, heads, headSize])
-            let query = try fused.select(1, 0).rotated(by: rotary)
-            let key = try fused.select(1, 1).rotated(by: rotary)
-            let attended = try Tensor.packedAttention(
-                query, key, fused.select(1, 2), queries: segments, keys: segments, causal: false,
-                scale: 1 / Double(headSize).squareRoot())
+            let scale = 1 / Double(headSize).squareRoot()
+            let attended: Tensor
+            if rotary.isFused(for: fused, segments) {
+                attended = try Tensor.rotaryAttention(
+                    fused: fused, cosine: rotary.cosine, sine: rotary.sine, segments: segments, causal: false, scale: scale)
+            } else {
+                attended = try Tensor.packedAttention(
+                    fused.select(1, 0).rotated(by: rotary), fused.select(1, 1).rotated(by: rotary), fused.select(1, 2),
+                    queries: segments, keys: segments, causal: false, scale: scale)
+            }
             let first = try x + projection(attended.reshape([patches, heads * headSize]))
             return try first + feedForward(feedForwardNorm(first))
         }
