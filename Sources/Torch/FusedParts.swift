@@ -27,7 +27,8 @@ extension Tensor {
         try produce("rotary_attention", [query, key, value]) { error in
             withSizes(segments.offsets) { offsets, count in
                 ct_rotary_attention(
-                    query.handle, key.handle, value.handle, cosine.handle, sine.handle, offsets, count - 1, causal, scale,
+                    query.handle, key.handle, value.handle, cosine.handle, sine.handle, offsets, count - 1, causal,
+                    scale,
                     error)
             }
         }

@@ -64,7 +64,8 @@ public final class Qwen2VisionTower {
             let attended: Tensor
             if rotary.isFused(for: fused, segments) {
                 attended = try Tensor.rotaryAttention(
-                    fused: fused, cosine: rotary.cosine, sine: rotary.sine, segments: segments, causal: false, scale: scale)
+                    fused: fused, cosine: rotary.cosine, sine: rotary.sine, segments: segments, causal: false,
+                    scale: scale)
             } else {
                 attended = try Tensor.packedAttention(
                     fused.select(1, 0).rotated(by: rotary), fused.select(1, 1).rotated(by: rotary), fused.select(1, 2),
