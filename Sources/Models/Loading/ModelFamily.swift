@@ -19,6 +19,17 @@ public protocol ModelFamily: Sendable {
 
     /// Tokens that a sequence may hold at most.
     var contextLength: Int { get }
+
+    /// The part of the model that a parameter belongs to.
+    func part(of parameterName: String) -> ModelPart
+
+    /// Layers and widths of a part in a few words; nil for parts that the model does not have.
+    func description(of part: ModelPart) -> String?
+}
+
+extension ModelFamily {
+    public func part(of parameterName: String) -> ModelPart { .other }
+    public func description(of part: ModelPart) -> String? { nil }
 }
 
 /// The families that Omma reads, by the `model_type` of their configuration.

@@ -1,0 +1,12 @@
+/// A part of a model, as people speak of them and as reports count them.
+public enum ModelPart: String, Sendable, Hashable, Codable, CaseIterable {
+    case visionTower = "vision tower"
+    /// What turns the tower's features into the decoder's tokens.
+    case connector
+    case embedding
+    /// Layers and last norm.
+    case decoder
+    case head
+    /// What a family has not told.
+    case other
+}

@@ -1,0 +1,82 @@
+import ArgumentParser
+import EmbeddedModel
+import Foundation
+import Models
+import Terminal
+
+/// `omma info`: what a checkpoint holds and needs.
+struct InfoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "info", abstract: "Show what a checkpoint holds: parts, memory, tokenizer, limits.",
+        discussion: "Reads headers only; a checkpoint of any size is quick.")
+
+    @Argument(
+        help: ArgumentHelp("Folder of a checkpoint; without it the embedded model.", valueName: "dir"),
+        completion: .directory) var folder: String?
+    @Flag(help: "Print one JSON object.") var json = false
+
+    func run() throws {
+        let url = try folder.map { URL(filePath: Paths.expanded($0)) } ?? EmbeddedModel.folder()
+        let summary = try ModelSummary(folder: url)
+        let output = TerminalOutput.standardOutput
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            output.line(String(decoding: try encoder.encode(summary), as: UTF8.self))
+            return
+        }
+        output.line("\(output.coloured(summary.folder.printable, .bold))  (\(summary.modelType.printable))\n")
+        output.line(parts(summary).text() + "\n")
+        for (name, value) in facts(summary) { output.line("\(name.padded(to: 12))  \(value)") }
+        for problem in summary.problems { TerminalOutput.standardError.warn(problem) }
+    }
+
+    private func parts(_ summary: ModelSummary) -> Table {
+        var table = Table([.init("part"), .init("parameters", .right), .init("size", .right), .init("what")])
+        for part in summary.parts {
+            table.add(
+                part.name.rawValue, Format.grouped(part.parameters), Format.bytes(part.bytes), part.description ?? "")
+        }
+        table.add("all", Format.grouped(summary.parameters), Format.bytes(summary.bytes), "")
+        return table
+    }
+
+    private func facts(_ summary: ModelSummary) -> [(String, String)] {
+        let limits = summary.limits
+        let context = "\(Format.grouped(limits.context)) tokens"
+        var facts: [(String, String)] = []
+        facts.append(
+            (
+                "weights",
+                summary.files == 0
+                    ? "none" : "\(summary.dtype), \(summary.files == 1 ? "1 file" : "\(summary.files) files")"
+            ))
+        let full = Format.bytes(summary.cacheBytesPerToken * limits.context)
+        facts.append(
+            (
+                "memory",
+                "\(Format.bytes(summary.bytes)) of weights; \(Format.bytes(summary.cacheBytesPerToken)) a token of cache, "
+                    + "\(full) for a full context"
+            ))
+        if let tokenizer = summary.tokenizer {
+            facts.append(
+                (
+                    "tokenizer",
+                    "\(tokenizer.kind), \(Format.grouped(tokenizer.size)) entries, \(tokenizer.specialTokens.count) special"
+                ))
+            facts.append(("special", tokenizer.specialTokens.joined(separator: " ").printable))
+            facts.append(("stops at", tokenizer.stopTokens.joined(separator: " ").printable))
+        }
+        facts.append(("template", summary.hasChatTemplate ? "yes" : "none"))
+        facts.append(("context", context))
+        if let least = limits.minPixels, let most = limits.maxPixels {
+            facts.append(("pictures", "\(Format.grouped(least)) to \(Format.grouped(most)) pixels"))
+        }
+        if !limits.pictureTokens.isEmpty {
+            let sizes = limits.pictureTokens.map { "\($0.width)×\($0.height): \(Format.grouped($0.tokens))" }
+            facts.append(("tokens", sizes.joined(separator: ", ")))
+        }
+        if let frames = limits.maxVideoFrames { facts.append(("videos", "up to \(frames) frames, 2 a second")) }
+        return facts
+    }
+}
