@@ -1,12 +1,25 @@
 # The two commands of the README. Each sets up what it needs by itself.
-.PHONY: demo test setup lint
+.PHONY: demo test setup lint demo-picture
 
-setup:
-	@./setup
+demo: setup
+	swift build -c release --product omma
+	.build/release/omma demo
 
 test: setup
 	swift build --build-tests
 	swift test --skip-build
 
+setup:
+	@./setup
+
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
+
+# The README's picture of the demo's page; DEMO_SEED chooses its pictures. Needs Chromium.
+DEMO_SEED ?= 7
+demo-picture: setup
+	swift build -c release --product omma
+	.build/release/omma demo --seed $(DEMO_SEED) --out out/demo-picture
+	mkdir -p docs
+	$$(command -v chromium || command -v google-chrome) --headless --no-sandbox --disable-gpu --hide-scrollbars \
+	  --window-size=1240,1080 --screenshot=docs/demo.png "file://$(CURDIR)/out/demo-picture/index.html"

@@ -7,7 +7,7 @@ struct Omma: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "omma", abstract: "Train, fine-tune, evaluate and run vision-language models.",
         subcommands: [
-            BenchCommand.self, ChatCommand.self, DataCommand.self, EvaluateCommand.self, TrainCommand.self,
-            VerifyCommand.self,
+            BenchCommand.self, ChatCommand.self, DataCommand.self, DemoCommand.self, EvaluateCommand.self,
+            InfoCommand.self, TrainCommand.self, VerifyCommand.self,
         ])
 }
