@@ -29,6 +29,23 @@ let torchCompilerFlags: [String] = [
     ]
 #endif
 
+// MARK: - system libraries
+
+/// The folders in which pkg-config finds a library's headers. Asked for here, because SwiftPM's own `pkgConfig` warns at
+/// every build about flags (`-pthread`) that it will not pass on.
+func includeFlags(of library: String) -> [String] {
+    let process = Process()
+    let output = Pipe()
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    process.arguments = ["pkg-config", "--cflags-only-I", library]
+    process.standardOutput = output
+    process.standardError = Pipe()
+    guard (try? process.run()) != nil else { return [] }
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    return text.split(whereSeparator: \.isWhitespace).map(String.init)
+}
+
 // MARK: - settings
 
 let strict: [SwiftSetting] = [
@@ -59,8 +76,7 @@ let package = Package(
             name: "CTorch", dependencies: ["CKernels"], cxxSettings: [.unsafeFlags(torchCompilerFlags)],
             linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
-        .systemLibrary(
-            name: "CPangoCairo", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"]), .brew(["pango"])]),
+        .systemLibrary(name: "CPangoCairo", providers: [.apt(["libpango1.0-dev"]), .brew(["pango"])]),
         .systemLibrary(
             name: "CFFmpeg", pkgConfig: "libavformat", providers: [.apt(["libavformat-dev"]), .brew(["ffmpeg"])]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
@@ -76,7 +92,7 @@ let package = Package(
         .target(
             name: "CMedia",
             dependencies: ["CPangoCairo", "CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG", "CLibTIFF", "CLibGIF"],
-            cSettings: [.unsafeFlags(["-O3"])],
+            cSettings: [.unsafeFlags(["-O3"] + includeFlags(of: "pangocairo"))],
             linkerSettings: [
                 .linkedLibrary("avcodec"), .linkedLibrary("avutil"), .linkedLibrary("swscale"), .linkedLibrary("gif"),
                 .linkedLibrary("m"),
