@@ -19,11 +19,20 @@ enum Interrupt {
                 raise(SIGINT)
             }
         }
+        unblock()
         defer {
             signal(SIGINT, SIG_DFL)
             state.store(idle, ordering: .relaxed)
         }
         return try body()
+    }
+
+    /// Parents that start programs from threads with blocked signals leave them blocked.
+    private static func unblock() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGINT)
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 
     /// Whether the answer is to end.
