@@ -154,6 +154,8 @@ let package = Package(
         test("Goldens"),
         test("Terminal"), test("NN"), test("Models"), test("Data"),
         test("Inference"), test("Training", ["Safetensors"]), test("Evaluation"),
+        // Runs the built program as a process, and links none of it.
+        .testTarget(name: "OmmaTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20

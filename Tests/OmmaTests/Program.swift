@@ -1,0 +1,65 @@
+import Foundation
+import TestSupport
+
+/// The built `omma`, run as a process, as a person or a script would.
+struct Program {
+    /// How a run ended and what it wrote.
+    struct Outcome {
+        var status: Int32
+        var output: String
+        var errors: String
+
+        /// The output as one JSON object.
+        func json() throws -> [String: Any] {
+            try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any] ?? [:]
+        }
+    }
+
+    /// A checkpoint of a few kilobytes whose answers are gibberish.
+    static let model = Fixtures.goldens.appending(path: "qwen2vl_small").path
+    static let picture = model + "/images/small_a.png"
+
+    /// Beside the bundle of the tests.
+    static let path: String = {
+        let program = URL(filePath: CommandLine.arguments.first ?? "")
+        var folders = [program.deletingLastPathComponent(), Bundle.main.bundleURL]
+        folders += Bundle.allBundles.filter { $0.bundlePath.hasSuffix(".xctest") }
+            .map { $0.bundleURL.deletingLastPathComponent() }
+        let candidates = folders.map { $0.appending(path: "omma").path }
+        return candidates.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "omma-was-not-built"
+    }()
+
+    /// A process that is not yet started, with its pipes.
+    static func process(
+        _ arguments: [String], environment: [String: String] = [:]
+    ) -> (process: Process, input: Pipe, output: Pipe, errors: Pipe) {
+        let process = Process()
+        process.executableURL = URL(filePath: path)
+        process.arguments = arguments
+        var variables = ProcessInfo.processInfo.environment
+        variables["OMMA_MODEL"] = nil
+        process.environment = variables.merging(environment) { $1 }
+        let pipes = (Pipe(), Pipe(), Pipe())
+        process.standardInput = pipes.0
+        process.standardOutput = pipes.1
+        process.standardError = pipes.2
+        return (process, pipes.0, pipes.1, pipes.2)
+    }
+
+    /// Runs it to the end. What it writes must fit into pipes' buffers, as all that is asked for here does.
+    static func run(
+        _ arguments: String..., input: Data = Data(), environment: [String: String] = [:]
+    ) throws -> Outcome {
+        let (process, inputPipe, output, errors) = process(arguments, environment: environment)
+        try process.run()
+        // A program that reads nothing may be gone before all is written.
+        try? inputPipe.fileHandleForWriting.write(contentsOf: input)
+        try? inputPipe.fileHandleForWriting.close()
+        let written = try output.fileHandleForReading.readToEnd() ?? Data()
+        let said = try errors.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        return Outcome(
+            status: process.terminationStatus, output: String(decoding: written, as: UTF8.self),
+            errors: String(decoding: said, as: UTF8.self))
+    }
+}
