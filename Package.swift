@@ -76,7 +76,6 @@ let package = Package(
             name: "CTorch", dependencies: ["CKernels"], cxxSettings: [.unsafeFlags(torchCompilerFlags)],
             linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
-        .systemLibrary(name: "CPangoCairo", providers: [.apt(["libpango1.0-dev"]), .brew(["pango"])]),
         .systemLibrary(
             name: "CFFmpeg", pkgConfig: "libavformat", providers: [.apt(["libavformat-dev"]), .brew(["ffmpeg"])]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
@@ -91,11 +90,12 @@ let package = Package(
             name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
         .target(
             name: "CMedia",
-            dependencies: ["CPangoCairo", "CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG", "CLibTIFF", "CLibGIF"],
+            dependencies: ["CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG", "CLibTIFF", "CLibGIF"],
             cSettings: [.unsafeFlags(["-O3"] + includeFlags(of: "pangocairo"))],
             linkerSettings: [
                 .linkedLibrary("avcodec"), .linkedLibrary("avutil"), .linkedLibrary("swscale"), .linkedLibrary("gif"),
-                .linkedLibrary("m"),
+                .linkedLibrary("pangocairo-1.0"), .linkedLibrary("pango-1.0"), .linkedLibrary("gobject-2.0"),
+                .linkedLibrary("glib-2.0"), .linkedLibrary("cairo"), .linkedLibrary("m"),
             ]),
 
         .systemLibrary(

@@ -1,6 +1,6 @@
 internal import Foundation
 public import Models
-public import Torch
+internal import Torch
 
 /// Why an answer ended.
 public enum FinishReason: String, Sendable, Codable {

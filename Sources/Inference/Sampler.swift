@@ -1,5 +1,5 @@
 internal import Foundation
-public import Media
+internal import Media
 public import Torch
 
 /// Chooses tokens from scores, by the rules of the reference library and in its order: repetition penalty, temperature,

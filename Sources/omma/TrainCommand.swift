@@ -42,6 +42,12 @@ struct TrainCommand: ParsableCommand {
     }
 }
 
+/// Prints a line at once, also where the output is a file that somebody follows.
+private func print(_ line: String) {
+    Swift.print(line)
+    fflush(nil)
+}
+
 /// Tells on the terminal what a run does.
 private final class ConsoleObserver: TrainingObserver {
     func begin(_ stage: StageSummary) {

@@ -1,5 +1,5 @@
 public import Media
-public import Torch
+internal import Torch
 
 /// Pictures at their own resolution, rounded to whole patches (Qwen2-VL, POINTS 1.5).
 public struct NativeResolution: Sendable, Hashable {

@@ -1,6 +1,6 @@
 public import Foundation
-public import NN
-public import Safetensors
+internal import NN
+internal import Safetensors
 public import Text
 public import Torch
 

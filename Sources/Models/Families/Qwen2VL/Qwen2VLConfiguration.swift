@@ -1,4 +1,4 @@
-public import NN
+internal import NN
 
 /// Qwen2-VL's `config.json`, and Qwen2's where there is no vision part.
 public struct Qwen2VLConfiguration: Sendable, Hashable {
