@@ -153,7 +153,8 @@ let package = Package(
         test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
         test("Goldens"),
         test("Terminal"), test("NN"), test("Models"), test("Data"),
-        test("Inference"), test("Training", ["Safetensors"]), test("Evaluation"),
+        test("Inference"), test("Training", ["Data", "Evaluation", "Goldens", "Models", "NN", "Safetensors", "Torch"]),
+        test("Evaluation"),
         // Runs the built program as a process, and links none of it.
         .testTarget(name: "OmmaTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: strict),
     ],

@@ -11,8 +11,6 @@
 #endif
 #include <torch/version.h>
 
-#include <climits>
-
 #include "shim.h"
 
 using namespace omma;
@@ -39,7 +37,8 @@ void ct_keep_freed_memory(void) {
     // One arena for all threads: glibc cuts the other arenas into heaps that are too small for activations.
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    // Never.
+    mallopt(M_TRIM_THRESHOLD, -1);
     mallopt(M_TOP_PAD, 64 << 20);
 #endif
 }

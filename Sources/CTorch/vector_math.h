@@ -38,13 +38,14 @@ OMMA_INLINE float rounded(float value) {
     return widen(result);
 }
 
-/// e^x to about 2 units in the last place (Cody and Waite's reduction, a polynomial of degree 6); 0 and infinity at the
+/// e^x to about a unit in the last place (Cody and Waite's reduction, Cephes' polynomial); 0 and infinity at the
 /// ends.
 OMMA_INLINE float exponential(float x) {
     const float clamped = x < -87.3f ? -87.3f : (x > 88.7f ? 88.7f : x);
     const float n = std::nearbyintf(clamped * 1.44269504088896341f);
     const float r = std::fmaf(n, -1.42860682030941723e-6f, std::fmaf(n, -0.693145751953125f, clamped));
-    float p = 1.3981999507e-3f;
+    float p = 1.9875691500e-4f;
+    p = std::fmaf(p, r, 1.3981999507e-3f);
     p = std::fmaf(p, r, 8.3334519073e-3f);
     p = std::fmaf(p, r, 4.1665795894e-2f);
     p = std::fmaf(p, r, 1.6666665459e-1f);

@@ -3,8 +3,14 @@ public import Torch
 
 extension VisionLanguageModel {
     /// The sum of the negative log likelihoods of the supervised tokens of `sequences`, packed into one pass; nil where
-    /// nothing is supervised. Scores are computed for the rows that predict a supervised token only.
+    /// nothing is supervised.
     public func lossSum(_ sequences: [ProcessedSequence]) throws -> Tensor? {
+        try supervisedLogits(sequences).map { try $0.scores.crossEntropy($0.targets, reduction: .sum) }
+    }
+
+    /// Scores (`[rows, vocabulary]`, float32) of the rows that predict a supervised token, and these tokens (`[rows]`);
+    /// no scores are computed for other rows. Nil where nothing is supervised.
+    func supervisedLogits(_ sequences: [ProcessedSequence]) throws -> (scores: Tensor, targets: Tensor)? {
         var rows: [Int] = [], targets: [Int] = []
         var offset = 0
         for sequence in sequences {
@@ -15,9 +21,8 @@ extension VisionLanguageModel {
             offset += sequence.rows.count
         }
         if rows.isEmpty { return nil }
-        let input = try ModelInput(sequences)
-        let hidden = try hiddenStates(input)
+        let hidden = try hiddenStates(ModelInput(sequences))
         let scores = try logits(hidden.indexSelect(0, Tensor(rows).to(hidden.device))).to(.float32)
-        return try scores.crossEntropy(Tensor(targets).to(hidden.device), reduction: .sum)
+        return (scores, try Tensor(targets).to(hidden.device))
     }
 }

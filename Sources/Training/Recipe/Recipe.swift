@@ -23,6 +23,8 @@ public struct Recipe: Sendable, Equatable {
     public var maxSkippedSteps: Int
     /// The part of samples that may be unusable before the run stops.
     public var maxSkippedSamples: Double
+    /// What `evaluate_every` measures on.
+    public var heldOut: HeldOut?
     public var stages: [Stage]
 
     public enum Precision: String, Sendable, CaseIterable {
@@ -106,6 +108,11 @@ public struct Recipe: Sendable, Equatable {
             /// A file of conversations, and the folder that its pictures' names start from.
             case messages(file: String, images: String)
         }
+    }
+
+    public struct HeldOut: Sendable, Equatable {
+        public var samples: Int
+        public var data: [Source]
     }
 
     /// Steps of all stages together.

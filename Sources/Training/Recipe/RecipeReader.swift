@@ -49,11 +49,23 @@ extension Recipe {
         threads = try node.integer("threads", default: 1, in: 1...256)
         maxSkippedSteps = try node.integer("max_skipped_steps", default: 3, in: 0...1_000_000)
         maxSkippedSamples = try node.number("max_skipped_samples", default: 0.001, in: 0...1)
+        heldOut = try node.mapping("held_out").map { try HeldOut($0, folder: folder) }
         stages = try node.mappings("stages").map { try Stage($0, folder: folder) }
         var names: Set<String> = []
         for stage in stages where !names.insert(stage.name).inserted {
             throw node.failure("stages", "has two stages named '\(stage.name)'")
         }
+        if heldOut == nil, let stage = stages.first(where: { $0.evaluateEvery > 0 }) {
+            throw node.failure("held_out", "is missing, but stage '\(stage.name)' has evaluate_every")
+        }
+        try node.finish()
+    }
+}
+
+extension Recipe.HeldOut {
+    init(_ node: RecipeNode, folder: URL) throws {
+        samples = try node.integer("samples", in: 1...1_000_000)
+        data = try node.mappings("data").map { try Recipe.Source($0, folder: folder) }
         try node.finish()
     }
 }

@@ -40,9 +40,7 @@ final class StageRunner {
             })
         training = TrainingStep(model: model, optimizer: optimizer, threads: threads)
         let mixture = SampleMixture(
-            try stage.data.map { ($0.weight == 0 ? nil : try $0.open(), $0.weight) }.compactMap { source, weight in
-                source.map { ($0, weight) }
-            }, seed: recipe.seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
+            try stage.data.opened(), seed: recipe.seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
         queue = SampleQueue(
             first: cursor.waiting, next: cursor.next, workers: recipe.workers, capacity: stage.batch.lookAhead * 2
         ) { number in
@@ -64,6 +62,13 @@ final class StageRunner {
     }
 
     func stop() { queue.stop() }
+}
+
+extension [Recipe.Source] {
+    /// The sources that are drawn from at all.
+    func opened() throws -> [(source: any TrainingDataSource, weight: Double)] {
+        try filter { $0.weight > 0 }.map { (try $0.open(), $0.weight) }
+    }
 }
 
 extension Recipe.Source {

@@ -22,6 +22,7 @@ public final class Trainer {
     private var masters: [String: Tensor]
     private var state: TrainingState
     private let resumedFrom: URL?
+    private let heldOut: HeldOutLoss?
     private let threads: WorkerThreads
     /// Asked before every step.
     public var shouldStop: () -> Bool = { StopSignal.isRaised }
@@ -58,6 +59,12 @@ public final class Trainer {
         files = ModelFiles(folder: folder)
         let description = try ModelFolder(folder)
         processor = description.processor
+        let needsHeldOut = recipe.stages.contains { $0.evaluateEvery > 0 }
+        heldOut =
+            needsHeldOut
+            ? try recipe.heldOut.map { [recipe, processor] in
+                try HeldOutLoss($0, recipe: recipe, processor: processor)
+            } : nil
         switch (resumedFrom, recipe.model.start) {
         case (let checkpoint?, _):
             model = try description.loadModel(dtype: .float32, writable: true)
@@ -116,8 +123,13 @@ public final class Trainer {
                     skippedSteps: state.counters.skippedSteps,
                     skippedSamples: state.counters.skippedSamples.values.reduce(0, +),
                     isLogged: state.stageStep % stage.logEvery == 0 || state.stageStep == stage.steps))
-            clock = now
-            if state.stageStep % stage.checkpointEvery == 0, state.stageStep < stage.steps { _ = try save(runner) }
+            let isLast = state.stageStep == stage.steps
+            if let heldOut, stage.evaluateEvery > 0, isLast || state.stageStep % stage.evaluateEvery == 0 {
+                observer.evaluation(try heldOut(model, threads: threads, step: state.step))
+            }
+            // Evaluations and checkpoints are no part of the next step's time.
+            defer { clock = .now }
+            if state.stageStep % stage.checkpointEvery == 0, !isLast { _ = try save(runner) }
         }
         let folder = try save(runner)
         masters.merge(try runner.optimizer.release()) { $1 }
