@@ -150,13 +150,21 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Safetensors", "Goldens"], path: "Tests/TestSupport",
             swiftSettings: strict),
+        .target(
+            name: "ModelTestSupport", dependencies: ["TestSupport", "Models", "NN", "Torch", "Media"],
+            path: "Tests/ModelTestSupport", swiftSettings: strict),
         test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
         test("Goldens"),
+<<<<<<< HEAD
         test("Terminal"), test("NN"), test("Models"), test("Data"),
         test("Inference"), test("Training", ["Data", "Evaluation", "Goldens", "Models", "NN", "Safetensors", "Torch"]),
         test("Evaluation"),
         // Runs the built program as a process, and links none of it.
         .testTarget(name: "OmmaTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: strict),
+=======
+        test("Terminal"), test("NN"), test("Models", ["ModelTestSupport", "Safetensors"]), test("Data"),
+        test("Inference", ["ModelTestSupport"]), test("Training", ["Safetensors"]), test("Evaluation", ["Goldens"]),
+>>>>>>> 738b44d (Test the models, generation and the verifier: properties, faults, and every golden folder)
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20

@@ -1,0 +1,58 @@
+import Evaluation
+import Foundation
+import Goldens
+import TestSupport
+import Testing
+
+/// Parity: everything that `omma verify` is asked to hold, held.
+@Suite(.serialized) struct VerifierTests {
+    /// The repository's own folders in the fixtures' format.
+    static let own = [
+        "chat_templates", "images", "qwen2_text_small", "qwen2vl_small", "qwen2vl_tied_sharded_small", "resize_small",
+        "smart_resize_small", "tokenizer_small",
+    ]
+    /// Folders in a format of their own, each with its own tests.
+    static let others = ["image_formats", "tokenizers", "videos"]
+    /// What is verified of the shared fixtures, where they are there.
+    static let shared = [
+        "chat_templates", "images", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl", "qwen2vl_tied_sharded", "resize",
+        "smart_resize", "tokenizer_internlm2", "tokenizer_internvl_qwen2", "tokenizer_qwen1", "tokenizer_qwen2vl",
+    ]
+    static let sharedThere = shared.filter { name in
+        Fixtures.shared.map { FileManager.default.fileExists(atPath: $0.appending(path: name).path) } ?? false
+    }
+
+    @Test(arguments: own) func ownGoldensHold(_ name: String) throws {
+        try check(Fixtures.goldens.appending(path: name))
+    }
+
+    @Test(arguments: sharedThere) func sharedFixturesHold(_ name: String) throws {
+        try check(#require(Fixtures.shared).appending(path: name))
+    }
+
+    @Test func sayWhichWereThere() {
+        let missing = Self.shared.filter { !Self.sharedThere.contains($0) }
+        print("verified of the repository: \(Self.own.joined(separator: ", "))")
+        print(
+            "verified of the shared fixtures: \(Self.sharedThere.isEmpty ? "none" : Self.sharedThere.joined(separator: ", "))"
+        )
+        if !missing.isEmpty { print("not there, not verified: \(missing.joined(separator: ", "))") }
+    }
+
+    private func check(_ folder: URL) throws {
+        let report = try Verifier.verify(folder: folder)
+        let failures = report.lines.filter { !$0.holds }.map { "\($0.name): \($0.note)" }
+        #expect(
+            report.holds, "\(failures.count) of \(report.lines.count): \(failures.prefix(8).joined(separator: "\n"))")
+        print("verify: \(folder.lastPathComponent) (\(report.kind)): \(report.lines.count) comparisons")
+    }
+
+    @Test func noGoldenFolderIsForgotten() throws {
+        let folders = try FileManager.default.contentsOfDirectory(atPath: Fixtures.goldens.path).filter { name in
+            var isFolder: ObjCBool = false
+            let path = Fixtures.goldens.appending(path: name).path
+            return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+        }
+        #expect(Set(folders).subtracting(["__pycache__"]) == Set(Self.own + Self.others))
+    }
+}
