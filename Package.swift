@@ -155,16 +155,11 @@ let package = Package(
             path: "Tests/ModelTestSupport", swiftSettings: strict),
         test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
         test("Goldens"),
-<<<<<<< HEAD
-        test("Terminal"), test("NN"), test("Models"), test("Data"),
-        test("Inference"), test("Training", ["Data", "Evaluation", "Goldens", "Models", "NN", "Safetensors", "Torch"]),
-        test("Evaluation"),
+        test("Terminal"), test("NN"), test("Models", ["ModelTestSupport", "Safetensors"]), test("Data"),
+        test("Inference", ["ModelTestSupport"]), test("Evaluation", ["Goldens"]),
+        test("Training", ["Data", "Evaluation", "Goldens", "Models", "NN", "Safetensors", "Torch"]),
         // Runs the built program as a process, and links none of it.
         .testTarget(name: "OmmaTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: strict),
-=======
-        test("Terminal"), test("NN"), test("Models", ["ModelTestSupport", "Safetensors"]), test("Data"),
-        test("Inference", ["ModelTestSupport"]), test("Training", ["Safetensors"]), test("Evaluation", ["Goldens"]),
->>>>>>> 738b44d (Test the models, generation and the verifier: properties, faults, and every golden folder)
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20
