@@ -14,6 +14,8 @@ public enum GoldenJSON: Sendable, Hashable {
 
     /// Reads a JSON text.
     ///
+    /// Besides what JSON allows, the `NaN`, `Infinity` and `-Infinity` that Python writes are numbers.
+    ///
     /// - Throws: where it is not valid JSON, has a key twice or nests deeper than 64 levels.
     public init(_ bytes: UnsafeRawBufferPointer) throws {
         var cursor = JSONCursor(bytes)
@@ -54,7 +56,14 @@ public enum GoldenJSON: Sendable, Hashable {
         case UInt8(ascii: "n"):
             try cursor.word("null")
             return .null
+        case UInt8(ascii: "N"):
+            try cursor.word("NaN")
+            return .number(.nan)
+        case UInt8(ascii: "I"):
+            try cursor.word("Infinity")
+            return .number(.infinity)
         default:
+            if cursor.takeWord("-Infinity") { return .number(-.infinity) }
             let text = try cursor.number()
             if let whole = Int(text) { return .integer(whole) }
             return .number(Double(text) ?? .nan)
@@ -85,10 +94,13 @@ public enum GoldenJSON: Sendable, Hashable {
         if case .bool(let value) = self { return value }
         return nil
     }
-    /// The whole number, if this is one.
+    /// The whole number, if this is one, however it is written: `3`, `3.0` or `3e0`.
     public var int: Int? {
-        if case .integer(let value) = self { return value }
-        return nil
+        switch self {
+        case .integer(let value): value
+        case .number(let value): Int(exactly: value)
+        default: nil
+        }
     }
     /// The number, if this is one.
     public var double: Double? {

@@ -41,22 +41,27 @@ extension Image {
         let width = (Int(header.width) * eighths + 7) / 8
         let height = (Int(header.height) * eighths + 7) / 8
         var failure = cm_failure()
-        var pixels = [UInt8](unsafeUninitializedCapacity: width * height * 3) { buffer, count in
+        let pixels = [UInt8](unsafeUninitializedCapacity: width * height * 3) { buffer, count in
             failure = cm_decode(
                 bytes.assumingMemoryBound(to: UInt8.self).baseAddress, bytes.count, &header,
                 policy == .upright ? CM_OVER_WHITE : CM_AS_PILLOW, Int32(eighths), buffer.baseAddress)
             count = failure.status == CM_OK ? width * height * 3 : 0
         }
         try failure.check(name: name, format: format)
-        guard turns else { return Image(width: width, height: height, pixels: pixels) }
-        let orientation = Int(header.orientation)
-        pixels = [UInt8](unsafeUninitializedCapacity: width * height * 3) { buffer, count in
+        let image = Image(width: width, height: height, pixels: pixels)
+        return turns ? image.turned(exifOrientation: Int(header.orientation)) : image
+    }
+
+    /// The picture as people see it, if it is stored with this EXIF orientation (1...8; others change nothing).
+    public func turned(exifOrientation orientation: Int) -> Image {
+        guard (2...8).contains(orientation) else { return self }
+        let turned = [UInt8](unsafeUninitializedCapacity: pixels.count) { buffer, count in
             cm_orient(pixels, Int64(width), Int64(height), Int32(orientation), buffer.baseAddress)
-            count = width * height * 3
+            count = pixels.count
         }
         return orientation >= 5
-            ? Image(width: height, height: width, pixels: pixels)
-            : Image(width: width, height: height, pixels: pixels)
+            ? Image(width: height, height: width, pixels: turned)
+            : Image(width: width, height: height, pixels: turned)
     }
 
     /// Decodes the first picture in `bytes`; see `decode(_:name:policy:limits:scale:)` on raw bytes.

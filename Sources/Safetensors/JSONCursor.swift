@@ -46,6 +46,15 @@ package struct JSONCursor {
         return true
     }
 
+    /// Passes over a word, if it stands next.
+    package mutating func takeWord(_ text: StaticString) -> Bool {
+        skipSpace()
+        let count = text.utf8CodeUnitCount
+        guard (0..<count).allSatisfy({ byte(offset + $0) == text.utf8Start[$0] }) else { return false }
+        offset += count
+        return true
+    }
+
     /// Walks an object; `body` gets each key and must consume the value.
     package mutating func object(_ body: (inout JSONCursor, String) throws -> Void) throws {
         try expect("{")

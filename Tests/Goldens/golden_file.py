@@ -32,7 +32,8 @@ class Tensors:
         self.stored = {}
 
     def exact(self, name, tensor, description=""):
-        tensor = tensor.detach().to(torch.int64).contiguous()
+        tensor = tensor.detach().contiguous()
+        tensor = tensor if tensor.dtype == torch.uint8 else tensor.to(torch.int64)
         self.records[name] = {**self._head(tensor, description), "compare": "exact"}
         self.stored[name] = tensor
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import golden_file
 import make_qwen2_text
 import make_qwen2vl
+import make_resizes
 import make_tokenizers
 import pictures
 import tokenizer
@@ -43,6 +44,8 @@ def make_tokenizer(folder):
 
 FOLDERS = {
     "images": make_images,
+    "resize_small": make_resizes.make_resize,
+    "smart_resize_small": make_resizes.make_smart_resize,
     "tokenizer_small": make_tokenizer,
     "tokenizers": make_tokenizers.make,
     "qwen2_text_small": make_qwen2_text.make,

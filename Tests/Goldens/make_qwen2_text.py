@@ -112,7 +112,7 @@ def make(folder):
         case["labels"] = reference.labels_of(ids)
         learner = copy.deepcopy(model)
         case["training_step"] = reference.training_step(
-            learner, case["labels"], lambda: learner(**inputs, use_cache=False).logits
+            learner, case["labels"], lambda model: model(**inputs, use_cache=False).logits
         )
 
     rows = [cases["hello"]["input_ids"], cases["system"]["input_ids"], reference.encode("a")]

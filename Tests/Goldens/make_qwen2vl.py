@@ -345,7 +345,9 @@ class Writer:
         case, inputs, *_ = self.add_case(name, definition)
         case["labels"] = reference.labels_of(case["input_ids"])
         learner = copy.deepcopy(self.model)
-        case["training_step"] = reference.training_step(learner, case["labels"], lambda: self._forward(learner, inputs))
+        case["training_step"] = reference.training_step(
+            learner, case["labels"], lambda model: self._forward(model, inputs)
+        )
 
     def _forward(self, model, inputs):
         # Without the positions the reference would take plain 1-D ones here: only `generate` fills them in.

@@ -9,20 +9,30 @@ import Training
 
 /// Compares a checkpoint with the results of its reference: ids, positions, pixels, hidden states, logits, greedy text,
 /// and one training step.
-struct ModelVerifier {
+struct ModelVerifier: FolderVerifier {
+    static let kind = "model"
+
+    static func matches(_ contents: GoldenContents) -> Bool { contents.has("config.json") && !contents.json.isNull }
+
+    static func verify(_ contents: GoldenContents, _ report: inout VerifyReport) throws {
+        var verifier = try ModelVerifier(contents.url, report)
+        try verifier.run()
+        report = verifier.report
+    }
+
     let goldens: GoldenFolder
     let folder: ModelFolder
     let model: VisionLanguageModel
     var report: VerifyReport
 
-    init(_ url: URL, _ goldens: GoldenFolder) throws {
-        self.goldens = goldens
+    private init(_ url: URL, _ report: VerifyReport) throws {
+        goldens = try GoldenFolder(path: url.path)
         folder = try ModelFolder(url)
         model = try folder.loadModel(dtype: .float32, writable: true)
-        report = VerifyReport(folder: url.path, kind: "model")
+        self.report = report
     }
 
-    mutating func run() throws -> VerifyReport {
+    private mutating func run() throws {
         let cases = goldens.json["cases"].object ?? [:]
         var sequences: [String: ProcessedSequence] = [:]
         for (name, golden) in cases.sorted(by: { $0.key < $1.key }) where golden["messages"].array != nil {
@@ -39,15 +49,13 @@ struct ModelVerifier {
             let step = TrainingStepVerifier(model: model, golden: golden["training_step"], name: name)
             try step.verify(sequence, &report)
         }
-        return report
     }
 
     // MARK: - one case
 
     private mutating func verify(_ name: String, _ golden: GoldenJSON, _ sequence: ProcessedSequence) throws {
         if let text = golden["prompt_text"].string {
-            report.add(
-                "\(name).prompt_text", holds: sequence.promptText == text, "is \(sequence.promptText.debugDescription)")
+            report.addText("\(name).prompt_text", expected: text) { sequence.promptText }
         }
         if let ids = golden["input_ids"].ints {
             report.add("\(name).input_ids", holds: sequence.ids.map(Int.init) == ids, "is \(sequence.ids)")
@@ -137,6 +145,7 @@ struct ModelVerifier {
     }
 
     private mutating func verifyGreedy(_ name: String, _ golden: GoldenJSON, _ sequence: ProcessedSequence) throws {
+        try verifyAnswer(name, golden, sequence)
         guard let tokens = golden["greedy_24_ignore_eos"]["new_tokens"].ints else { return }
         let generator = Generator(model)
         let options = GenerationOptions(maxTokens: tokens.count)
@@ -145,8 +154,26 @@ struct ModelVerifier {
         let uncached = try generator.generate(sequence, options, useCache: false).tokens
         report.add("\(name).greedy without cache", holds: uncached.map(Int.init) == tokens, "is \(uncached)")
         if let text = golden["greedy_text"].string {
-            let found = try folder.tokenizer.decode(cached)
-            report.add("\(name).greedy_text", holds: found == text, "is \(found.debugDescription)")
+            report.addText("\(name).greedy_text", expected: text) { [tokenizer = folder.tokenizer] in
+                try tokenizer.decode(known: cached)
+            }
+        }
+    }
+
+    /// The answer of a trained model, up to its stop token.
+    private mutating func verifyAnswer(_ name: String, _ golden: GoldenJSON, _ sequence: ProcessedSequence) throws {
+        let answer = golden["greedy_until_eos"]
+        guard var tokens = answer["new_tokens"].ints else { return }
+        let stop = folder.processor.stopTokens
+        let options = GenerationOptions(maxTokens: answer["max_new_tokens"].int ?? tokens.count, stopTokens: stop)
+        let found = try Generator(model).generate(sequence, options).tokens
+        // The reference's answer ends with the token that stopped it.
+        if let last = tokens.last, stop.contains(Int32(clamping: last)) { tokens.removeLast() }
+        report.add("\(name).answer", holds: found.map(Int.init) == tokens, "is \(found), the golden \(tokens)")
+        if let text = golden["greedy_text"].string {
+            report.addText("\(name).greedy_text", expected: text) { [tokenizer = folder.tokenizer] in
+                try tokenizer.decode(known: found, skipSpecialTokens: true)
+            }
         }
     }
 
@@ -253,5 +280,13 @@ struct ModelVerifier {
         let own = folder.url.appending(path: "images/\(file)")
         return FileManager.default.fileExists(atPath: own.path)
             ? folder.url : folder.url.deletingLastPathComponent()
+    }
+}
+
+extension Tokenizer {
+    /// The text of ids as the reference decodes them: a model's vocabulary may be padded beyond the tokenizer's, and ids
+    /// that no token has are nothing.
+    fileprivate func decode(known ids: [Int32], skipSpecialTokens: Bool = false) throws -> String {
+        try decode(ids.filter { token(for: $0) != nil }, skipSpecialTokens: skipSpecialTokens)
     }
 }

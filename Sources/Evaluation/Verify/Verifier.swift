@@ -3,17 +3,27 @@ import Goldens
 
 /// Compares folders of goldens with what Omma gives.
 public enum Verifier {
-    /// Runs every case of a folder in the fixtures' format. What kind of folder it is follows from its files.
+    private static let kinds: [any FolderVerifier.Type] = [
+        ModelVerifier.self, TokenizerVerifier.self, ChatTemplateVerifier.self, ImageVerifier.self,
+        ResizeVerifier.self, SmartResizeVerifier.self, TilingVerifier.self,
+    ]
+
+    /// Runs every case of a folder in the fixtures' format. What kind of folder it is follows from its files; a folder
+    /// that holds goldens of several kinds is verified as each of them.
+    ///
+    /// - Throws: `GoldenError` where the folder holds no goldens, and what reading its files throws. What differs is no
+    ///   error: it stands in the report.
     public static func verify(folder: URL) throws -> VerifyReport {
-        func has(_ file: String) -> Bool { FileManager.default.fileExists(atPath: folder.appending(path: file).path) }
-        if has("config.json"), has("golden.json") {
-            var verifier = try ModelVerifier(folder, GoldenFolder(path: folder.path))
-            return try verifier.run()
+        let contents = try GoldenContents(folder)
+        let found = kinds.filter { $0.matches(contents) }
+        guard !found.isEmpty else {
+            throw GoldenError(
+                file: folder.path,
+                fault: "holds no goldens of a known kind (\(kinds.map { $0.kind }.joined(separator: ", "))); a folder "
+                    + "has a golden.json, a tokenizer_golden.json or templates and renderings in *.jsonl")
         }
-        throw GoldenError(
-            file: folder.path,
-            fault:
-                "holds no goldens that Omma knows; a folder has a golden.json, a tokenizer_golden.json or a chat_templates.jsonl"
-        )
+        var report = VerifyReport(folder: folder.path, kind: found.map { $0.kind }.joined(separator: ", "))
+        for kind in found { try kind.verify(contents, &report) }
+        return report
     }
 }

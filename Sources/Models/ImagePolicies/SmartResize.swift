@@ -9,7 +9,7 @@ public struct SmartResize: Sendable, Hashable {
         case transformers4 = "transformers_4_45"
         /// transformers 5: at least one factor a side when shrinking.
         case transformers5 = "transformers_5"
-        /// WePOINTS and qwen_vl_utils: at least one factor a side from the start.
+        /// WePOINTS: as transformers 4.45, but nothing is refused for a side below the factor, not even a thin shape.
         case points15 = "points15"
     }
 
@@ -34,14 +34,12 @@ public struct SmartResize: Sendable, Hashable {
             throw refuse("both sides must be at least \(factor)")
         }
         let ratio = Double(max(height, width)) / Double(min(height, width))
-        if ratio > 200 { throw refuse("one side is more than 200 times the other") }
+        if ratio > 200, version != .points15 || min(height, width) >= factor {
+            throw refuse("one side is more than 200 times the other")
+        }
         // Python's round: half to even.
         func rounded(_ side: Int) -> Int { Int((Double(side) / Double(factor)).rounded(.toNearestOrEven)) * factor }
         var newHeight = rounded(height), newWidth = rounded(width)
-        if version == .points15 {
-            newHeight = max(factor, newHeight)
-            newWidth = max(factor, newWidth)
-        }
         if newHeight * newWidth > maxPixels {
             let beta = (Double(height) * Double(width) / Double(maxPixels)).squareRoot()
             newHeight = Int((Double(height) / beta / Double(factor)).rounded(.down)) * factor

@@ -114,6 +114,14 @@ extension Tokenizer {
         try self.init(json: root, configuration: TokenizerConfiguration())
     }
 
+    /// A tokenizer from the bytes of a SentencePiece model alone, with SentencePiece's own rules.
+    public convenience init(sentencePiece bytes: [UInt8]) throws(TokenizerError) {
+        let configuration = TokenizerConfiguration()
+        self.init(
+            backend: try SentencePieceTokenizer(bytes, file: "tokenizer.model", configuration: configuration),
+            configuration: configuration)
+    }
+
     convenience init(json root: JSONField, configuration: TokenizerConfiguration) throws(TokenizerError) {
         var parts = try JSONTokenizerParts(root)
         try parts.add(configuration)
