@@ -32,8 +32,13 @@ public struct Sampler {
             scores[Int(id)] = scores[Int(id)] < 0 ? scores[Int(id)] * penalty : scores[Int(id)] / penalty
         }
         var best = 0
-        for index in scores.indices where scores[index] > scores[best] { best = index }
-        guard !scores.isEmpty, scores[best].isFinite else { throw GenerationError.notFinite(step: step) }
+        var hasNaN = false
+        for index in scores.indices {
+            hasNaN = hasNaN || scores[index].isNaN
+            if scores[index] > scores[best] { best = index }
+        }
+        // -inf rules a token out; anything else that is no number is the model's fault.
+        guard !scores.isEmpty, !hasNaN, scores[best].isFinite else { throw GenerationError.notFinite(step: step) }
         if options.temperature == 0 || options.topK == 1 { return Int32(best) }
 
         // Candidates, likeliest first; equal ones by id, so that the choice does not depend on a sort's whims.

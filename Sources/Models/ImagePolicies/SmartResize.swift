@@ -30,6 +30,8 @@ public struct SmartResize: Sendable, Hashable {
     public func size(height: Int, width: Int) throws -> (height: Int, width: Int) {
         func refuse(_ reason: String) -> ProcessingError { .imageSize(width: width, height: height, reason: reason) }
         guard height > 0, width > 0 else { throw refuse("it has no pixels") }
+        // No file holds such a picture, and products of larger sides might overflow.
+        guard max(height, width) <= 1 << 20 else { throw refuse("a side has more than \(1 << 20) pixels") }
         if version == .transformers4, height < factor || width < factor {
             throw refuse("both sides must be at least \(factor)")
         }

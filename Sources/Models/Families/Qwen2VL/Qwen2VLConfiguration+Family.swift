@@ -60,12 +60,16 @@ extension Qwen2VLConfiguration: ModelFamily {
         guard minPixels <= maxPixels else {
             throw reader.failure("min_pixels", "is \(minPixels), more than max_pixels \(maxPixels)")
         }
+        let deviation = try reader.numbers("image_std", count: 3) ?? published.deviation
+        guard deviation.allSatisfy({ $0 > 0 }) else {
+            throw reader.failure("image_std", "holds a number that is not positive")
+        }
         let policy = NativeResolution(
             patchSize: vision.patchSize, temporalPatchSize: vision.temporalPatchSize, mergeSize: vision.mergeSize,
             minPixels: minPixels, maxPixels: maxPixels,
             normalization: PixelNormalization(
                 mean: try reader.numbers("image_mean", count: 3) ?? published.mean,
-                deviation: try reader.numbers("image_std", count: 3) ?? published.deviation,
+                deviation: deviation,
                 rescale: try reader.number("rescale_factor", default: published.rescale)))
         try reader.finish(harmless: ["image_processor_type", "processor_class", "size", "min_pixels", "max_pixels"])
         return policy
