@@ -39,8 +39,8 @@ inline double clock() {
 /// number, so that a candidate can move on to memory that is not in a cache.
 inline std::vector<double> run(const std::vector<std::function<void(int)>> &candidates, double budget = 1.0) {
     std::vector<double> least(candidates.size(), std::numeric_limits<double>::infinity());
-    double start = now();
-    for (int turn = 0; turn < 4 || (now() - start < budget && turn < 2000); turn++)
+    double start = clock();
+    for (int turn = 0; turn < 4 || (clock() - start < budget && turn < 2000); turn++)
         for (size_t i = 0; i < candidates.size(); i++) {
             double before = clock();
             candidates[i](turn);
@@ -105,4 +105,5 @@ inline std::string format(const char *pattern, auto... values) {
 
 void raceLinear();
 void raceAttention();
+void raceRows();
 void raceDecodeAttention();

@@ -108,6 +108,49 @@ void ck_decode_attention_prepare(const ck_attention *attention, void *workspace)
 size_t ck_decode_attention_count(const ck_attention *attention);
 void ck_decode_attention_run(const ck_attention *attention, void *workspace, size_t begin, size_t end);
 
+// MARK: - normalisation.c
+
+/// Root-mean-square norm of rows of `size` elements, over rows [begin, end): statistics in fp32, rounded to bf16, then
+/// times `weight` ([size]), as the references do. With `delta` (else NULL), sum = x + delta is formed first, rounded to
+/// bf16, stored, and normed; sum may be x or delta, and y may be x (if sum is not) or delta.
+void ck_rms_norm_bf16(
+    const ck_bfloat16 *x, ptrdiff_t xStride, const ck_bfloat16 *delta, ptrdiff_t deltaStride, ck_bfloat16 *sum,
+    ptrdiff_t sumStride, const ck_bfloat16 *weight, float epsilon, ck_bfloat16 *y, ptrdiff_t yStride, size_t size,
+    size_t begin, size_t end);
+
+/// Layer norm with biased variance, all in fp32, likewise. weight and bias may be NULL.
+void ck_layer_norm_bf16(
+    const ck_bfloat16 *x, ptrdiff_t xStride, const ck_bfloat16 *delta, ptrdiff_t deltaStride, ck_bfloat16 *sum,
+    ptrdiff_t sumStride, const ck_bfloat16 *weight, const ck_bfloat16 *bias, float epsilon, ck_bfloat16 *y,
+    ptrdiff_t yStride, size_t size, size_t begin, size_t end);
+
+// MARK: - activation.c
+
+typedef enum ck_activation {
+    CK_SILU = 0,
+    /// By the error function.
+    CK_GELU = 1,
+    CK_GELU_TANH = 2,
+    /// x · sigmoid(1.702 x), rounded to bf16 after each of its three steps, as the unfused operations do.
+    CK_QUICK_GELU = 3,
+} ck_activation;
+
+/// y = activation(x), computed in fp32, over rows [begin, end) of `size` elements. With `factor` (else NULL) that is
+/// rounded to bf16 and multiplied by it: SwiGLU and its kin. y may be x or factor.
+void ck_activation_bf16(
+    ck_activation kind, const ck_bfloat16 *x, ptrdiff_t xStride, const ck_bfloat16 *factor, ptrdiff_t factorStride,
+    ck_bfloat16 *y, ptrdiff_t yStride, size_t size, size_t begin, size_t end);
+
+// MARK: - rotary.c
+
+/// Rotates heads of x ([tokens, heads, headSize], by strides) into y (which may be x, with the same strides), over tokens
+/// [begin, end): element i < half of a head pairs with element i + half, by cosine and sine of [tokens, half]. Elements
+/// from 2 · half on pass through. In fp32, rounded once.
+void ck_rotary_bf16(
+    const ck_bfloat16 *x, ptrdiff_t xTokenStride, ptrdiff_t xHeadStride, ck_bfloat16 *y, ptrdiff_t yTokenStride,
+    ptrdiff_t yHeadStride, size_t heads, size_t headSize, const float *cosine, const float *sine,
+    ptrdiff_t tableStride, size_t half, size_t begin, size_t end);
+
 #ifdef __cplusplus
 }
 #endif
