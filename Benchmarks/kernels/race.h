@@ -106,4 +106,5 @@ inline std::string format(const char *pattern, auto... values) {
 void raceLinear();
 void raceAttention();
 void raceRows();
+void raceAdamW();
 void raceDecodeAttention();

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels.h"
 #include "shim.h"
 #include "vector_math.h"
 
@@ -220,35 +221,90 @@ struct QuickGelu : torch::autograd::Function<QuickGelu> {
     }
 };
 
+at::Tensor rms_norm(const at::Tensor &x, const at::Tensor &weight, double epsilon) {
+    TORCH_CHECK(x.dim() > 0 && x.size(-1) == weight.numel(), "a weight of ", weight.sizes(), " for ", x.sizes());
+    if (auto quick = quick_rms_norm(x, std::nullopt, weight, epsilon, nullptr)) return *quick;
+    if (is_handled(x) && x.scalar_type() == weight.scalar_type() && x.numel() > 0) {
+        return RMSNorm::apply(x, weight, epsilon);
+    }
+    const at::Tensor wide = x.to(at::kFloat);
+    return (wide * (wide.square().mean(-1, true) + epsilon).rsqrt()).to(x.scalar_type()) * weight;
+}
+
+at::Tensor gated_silu(const at::Tensor &gate, const at::Tensor &up) {
+    TORCH_CHECK(gate.sizes() == up.sizes(), "gate ", gate.sizes(), " and up ", up.sizes(), " differ");
+    if (auto quick = quick_activation(Activation::silu, gate, up)) return *quick;
+    if (is_handled(gate) && gate.scalar_type() == up.scalar_type()) return GatedSilu::apply(gate, up);
+    return at::silu(gate) * up;
+}
+
 }  // namespace
 
 extern "C" {
 
-ct_tensor ct_rms_norm(ct_tensor input, ct_tensor weights, double epsilon, ct_error *error) {
-    return produce(error, [&] {
-        const at::Tensor x = borrow(input), weight = borrow(weights);
-        TORCH_CHECK(x.dim() > 0 && x.size(-1) == weight.numel(), "a weight of ", weight.sizes(), " for ", x.sizes());
-        if (is_handled(x) && x.scalar_type() == weight.scalar_type() && x.numel() > 0) {
-            return RMSNorm::apply(x, weight, epsilon);
-        }
-        const at::Tensor wide = x.to(at::kFloat);
-        return (wide * (wide.square().mean(-1, true) + epsilon).rsqrt()).to(x.scalar_type()) * weight;
-    });
+ct_tensor ct_rms_norm(ct_tensor x, ct_tensor weight, double epsilon, ct_error *error) {
+    return produce(error, [&] { return rms_norm(borrow(x), borrow(weight), epsilon); });
 }
 
-ct_tensor ct_gated_silu(ct_tensor gates, ct_tensor ups, ct_error *error) {
-    return produce(error, [&] {
-        const at::Tensor gate = borrow(gates), up = borrow(ups);
-        TORCH_CHECK(gate.sizes() == up.sizes(), "gate ", gate.sizes(), " and up ", up.sizes(), " differ");
-        if (is_handled(gate) && gate.scalar_type() == up.scalar_type()) return GatedSilu::apply(gate, up);
-        return at::silu(gate) * up;
-    });
+ct_tensor ct_gated_silu(ct_tensor gate, ct_tensor up, ct_error *error) {
+    return produce(error, [&] { return gated_silu(borrow(gate), borrow(up)); });
 }
 
 ct_tensor ct_quick_gelu(ct_tensor input, ct_error *error) {
     return produce(error, [&] {
         const at::Tensor x = borrow(input);
+        if (auto quick = quick_activation(Activation::quick_gelu, x, std::nullopt)) return *quick;
         return is_handled(x) ? QuickGelu::apply(x) : x * (x * 1.702).sigmoid();
+    });
+}
+
+int32_t ct_add_rms_norm(
+    ct_tensor input, ct_tensor delta, ct_tensor weights, double epsilon, ct_tensor *results, ct_error *error) {
+    return guarded(error, [&] {
+        const at::Tensor x = borrow(input), other = borrow(delta), weight = borrow(weights);
+        at::Tensor sum;
+        auto y = quick_rms_norm(x, other, weight, epsilon, &sum);
+        if (!y) {
+            sum = x + other;
+            y = rms_norm(sum, weight, epsilon);
+        }
+        results[0] = give(std::move(sum));
+        results[1] = give(std::move(*y));
+    });
+}
+
+int32_t ct_add_layer_norm(
+    ct_tensor input, ct_tensor delta, ct_tensor weight, ct_tensor bias, double epsilon, ct_tensor *results,
+    ct_error *error) {
+    return guarded(error, [&] {
+        const at::Tensor x = borrow(input), other = borrow(delta);
+        at::Tensor sum;
+        auto y = quick_layer_norm(x, other, optional(weight), optional(bias), epsilon, &sum);
+        if (!y) {
+            sum = x + other;
+            y = at::layer_norm(sum, {sum.size(-1)}, optional(weight), optional(bias), epsilon);
+        }
+        results[0] = give(std::move(sum));
+        results[1] = give(std::move(*y));
+    });
+}
+
+ct_tensor ct_gated_linear(ct_tensor input, ct_tensor gates, ct_tensor ups, ct_error *error) {
+    return produce(error, [&] {
+        const at::Tensor x = borrow(input), gate = borrow(gates), up = borrow(ups);
+        if (auto quick = quick_gated_linear(x, gate, up)) return *quick;
+        return gated_silu(at::linear(x, gate), at::linear(x, up));
+    });
+}
+
+ct_tensor ct_rotated(ct_tensor input, ct_tensor cosines, ct_tensor sines, ct_error *error) {
+    return produce(error, [&] {
+        const at::Tensor x = borrow(input), cosine = borrow(cosines), sine = borrow(sines);
+        if (auto quick = quick_rotated(x, cosine, sine)) return *quick;
+        const int64_t half = x.size(-1) / 2;
+        const at::Tensor wide = x.to(at::kFloat), c = cosine.unsqueeze(1), s = sine.unsqueeze(1);
+        const at::Tensor first = wide.narrow(2, 0, half), second = wide.narrow(2, half, half);
+        return at::cat({first * c - second * s, second * c + first * s}, 2).to(x.scalar_type());
     });
 }
 

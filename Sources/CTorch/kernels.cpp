@@ -69,6 +69,18 @@ Element *mutable_data(const at::Tensor &tensor) {
     return static_cast<Element *>(tensor.mutable_data_ptr());
 }
 
+bool plain_bfloat16(const at::Tensor &tensor) { return tensor.scalar_type() == at::kBFloat16 && plain(tensor); }
+bool plain_bfloat16(const std::optional<at::Tensor> &tensor) { return !tensor || plain_bfloat16(*tensor); }
+
+/// All but the last dimension as one.
+at::Tensor rows_of(const at::Tensor &x) { return x.dim() == 2 ? x : x.reshape({-1, x.size(-1)}); }
+
+/// Runs `body` over rows of `size` elements, in shares that repay waking a thread.
+template <class Body>
+void parallel_rows(int64_t rows, int64_t size, const Body &body) {
+    parallel(rows, std::max(share_of(rows, 1), 16384 / std::max<int64_t>(1, size) + 1), body);
+}
+
 }  // namespace
 
 std::optional<at::Tensor> omma::quick_linear(
@@ -141,4 +153,110 @@ std::optional<at::Tensor> omma::quick_attention(
         ck_attention_run(&a, memory, begin, end);
     });
     return output;
+}
+
+namespace {
+
+/// What both norms have in common: `run` gets row strides and memory.
+template <class Run>
+std::optional<at::Tensor> quick_norm(
+    const at::Tensor &x, const std::optional<at::Tensor> &delta, const std::optional<at::Tensor> &weight,
+    const std::optional<at::Tensor> &bias, at::Tensor *sum, const Run &run) {
+    if (!fast() || !plain_bfloat16(x) || !plain_bfloat16(delta) || !plain_bfloat16(weight) || !plain_bfloat16(bias))
+        return std::nullopt;
+    const int64_t size = x.size(-1);
+    if (x.numel() == 0 || (delta && delta->sizes() != x.sizes())) return std::nullopt;
+    for (const auto *parameter : {&weight, &bias})
+        if (*parameter && ((*parameter)->dim() != 1 || (*parameter)->size(0) != size)) return std::nullopt;
+    const at::Tensor in = rows_of(x), added = delta ? rows_of(*delta) : at::Tensor();
+    at::Tensor y = at::empty(x.sizes(), x.options());
+    if (delta) *sum = at::empty(x.sizes(), x.options());
+    parallel_rows(in.size(0), size, [&](int64_t begin, int64_t end) {
+        run(data<ck_bfloat16>(in), in.stride(0), delta ? data<ck_bfloat16>(added) : nullptr,
+            delta ? added.stride(0) : 0, delta ? mutable_data<ck_bfloat16>(*sum) : nullptr,
+            mutable_data<ck_bfloat16>(y), size, begin, end);
+    });
+    return y;
+}
+
+}  // namespace
+
+std::optional<at::Tensor> omma::quick_rms_norm(
+    const at::Tensor &x, const std::optional<at::Tensor> &delta, const at::Tensor &weight, double epsilon,
+    at::Tensor *sum) {
+    return quick_norm(
+        x, delta, weight, std::nullopt, sum,
+        [&](auto *in, int64_t stride, auto *added, int64_t added_stride, auto *total, auto *y, int64_t size,
+            int64_t begin, int64_t end) {
+            ck_rms_norm_bf16(
+                in, stride, added, added_stride, total, size, data<ck_bfloat16>(weight), static_cast<float>(epsilon), y,
+                size, size, begin, end);
+        });
+}
+
+std::optional<at::Tensor> omma::quick_layer_norm(
+    const at::Tensor &x, const std::optional<at::Tensor> &delta, const std::optional<at::Tensor> &weight,
+    const std::optional<at::Tensor> &bias, double epsilon, at::Tensor *sum) {
+    return quick_norm(
+        x, delta, weight, bias, sum,
+        [&](auto *in, int64_t stride, auto *added, int64_t added_stride, auto *total, auto *y, int64_t size,
+            int64_t begin, int64_t end) {
+            ck_layer_norm_bf16(
+                in, stride, added, added_stride, total, size, data<ck_bfloat16>(weight), data<ck_bfloat16>(bias),
+                static_cast<float>(epsilon), y, size, size, begin, end);
+        });
+}
+
+std::optional<at::Tensor> omma::quick_activation(
+    Activation activation, const at::Tensor &x, const std::optional<at::Tensor> &factor) {
+    if (!fast() || !plain_bfloat16(x) || !plain_bfloat16(factor) || x.numel() == 0) return std::nullopt;
+    if (factor && factor->sizes() != x.sizes()) return std::nullopt;
+    const ck_activation kind = activation == Activation::silu        ? CK_SILU
+                               : activation == Activation::gelu      ? CK_GELU
+                               : activation == Activation::gelu_tanh ? CK_GELU_TANH
+                                                                     : CK_QUICK_GELU;
+    const at::Tensor in = rows_of(x), times = factor ? rows_of(*factor) : at::Tensor();
+    at::Tensor y = at::empty(x.sizes(), x.options());
+    const int64_t size = x.size(-1);
+    parallel_rows(in.size(0), size, [&](int64_t begin, int64_t end) {
+        ck_activation_bf16(
+            kind, data<ck_bfloat16>(in), in.stride(0), factor ? data<ck_bfloat16>(times) : nullptr,
+            factor ? times.stride(0) : 0, mutable_data<ck_bfloat16>(y), size, size, begin, end);
+    });
+    return y;
+}
+
+std::optional<at::Tensor> omma::quick_gated_linear(const at::Tensor &x, const at::Tensor &gate, const at::Tensor &up) {
+    if (!fast() || !plain_bfloat16(x) || !plain_bfloat16(gate) || !plain_bfloat16(up)) return std::nullopt;
+    if (gate.dim() != 2 || gate.sizes() != up.sizes() || gate.stride(0) != up.stride(0)) return std::nullopt;
+    const int64_t inputs = gate.size(1), outputs = gate.size(0);
+    if (inputs == 0 || x.size(-1) != inputs) return std::nullopt;
+    const int64_t rows = x.numel() / inputs;
+    if (rows == 0 || rows > 16) return std::nullopt;
+    const at::Tensor in = rows_of(x);
+    auto sizes = x.sizes().vec();
+    sizes.back() = outputs;
+    at::Tensor y = at::empty(sizes, x.options());
+    parallel(outputs, share_of(outputs, 64), [&](int64_t begin, int64_t end) {
+        ck_gated_linear_bf16(
+            data<ck_bfloat16>(in), in.stride(0), data<ck_bfloat16>(gate), data<ck_bfloat16>(up), gate.stride(0),
+            mutable_data<ck_bfloat16>(y), outputs, rows, inputs, begin, end);
+    });
+    return y;
+}
+
+std::optional<at::Tensor> omma::quick_rotated(const at::Tensor &x, const at::Tensor &cosine, const at::Tensor &sine) {
+    if (!fast() || !plain_bfloat16(x) || x.dim() != 3 || x.numel() == 0) return std::nullopt;
+    for (const at::Tensor *table : {&cosine, &sine})
+        if (!plain(*table) || table->scalar_type() != at::kFloat || table->dim() != 2 ||
+            table->size(0) != x.size(0) || 2 * table->size(1) != x.size(2) || table->stride(0) != cosine.stride(0))
+            return std::nullopt;
+    const int64_t heads = x.size(1), size = x.size(2);
+    at::Tensor y = at::empty(x.sizes(), x.options());
+    parallel_rows(x.size(0), heads * size, [&](int64_t begin, int64_t end) {
+        ck_rotary_bf16(
+            data<ck_bfloat16>(x), x.stride(0), x.stride(1), mutable_data<ck_bfloat16>(y), heads * size, size, heads,
+            size, data<float>(cosine), data<float>(sine), cosine.stride(0), size / 2, begin, end);
+    });
+    return y;
 }

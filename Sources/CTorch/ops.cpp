@@ -32,6 +32,12 @@ at::Scalar scalar(double value) {
     return at::Scalar(value);
 }
 
+template <class Library>
+at::Tensor activated(Activation activation, const at::Tensor &x, const Library &library) {
+    if (auto quick = quick_activation(activation, x, std::nullopt)) return *quick;
+    return library();
+}
+
 std::optional<at::ScalarType> optional_type(int32_t dtype) {
     if (dtype < 0) return std::nullopt;
     return type(dtype);
@@ -49,7 +55,7 @@ UNARY(sin, at::sin(x))
 UNARY(cos, at::cos(x))
 UNARY(tanh, at::tanh(x))
 UNARY(sigmoid, at::sigmoid(x))
-UNARY(silu, at::silu(x))
+UNARY(silu, activated(Activation::silu, x, [&] { return at::silu(x); }))
 UNARY(relu, at::relu(x))
 UNARY(abs, at::abs(x))
 UNARY(square, at::square(x))
@@ -109,7 +115,12 @@ ct_tensor ct_logsumexp(ct_tensor a, const int64_t *dims, int32_t count, bool kee
 }
 
 ct_tensor ct_gelu(ct_tensor a, bool tanh_form, ct_error *error) {
-    return produce(error, [&] { return at::gelu(borrow(a), tanh_form ? "tanh" : "none"); });
+    return produce(error, [&] {
+        const at::Tensor x = borrow(a);
+        return activated(tanh_form ? Activation::gelu_tanh : Activation::gelu, x, [&] {
+            return at::gelu(x, tanh_form ? "tanh" : "none");
+        });
+    });
 }
 
 ct_tensor ct_clamp(ct_tensor a, double low, double high, ct_error *error) {
@@ -291,7 +302,13 @@ ct_tensor ct_embedding(ct_tensor weight, ct_tensor indices, ct_error *error) {
 }
 
 ct_tensor ct_layer_norm(ct_tensor x, ct_tensor weight, ct_tensor bias, int64_t size, double epsilon, ct_error *error) {
-    return produce(error, [&] { return at::layer_norm(borrow(x), {size}, optional(weight), optional(bias), epsilon); });
+    return produce(error, [&] {
+        const at::Tensor input = borrow(x);
+        const std::optional<at::Tensor> w = optional(weight), b = optional(bias);
+        if (input.dim() > 0 && input.size(-1) == size)
+            if (auto quick = quick_layer_norm(input, std::nullopt, w, b, epsilon, nullptr)) return *quick;
+        return at::layer_norm(input, {size}, w, b, epsilon);
+    });
 }
 
 ct_tensor ct_scaled_dot_product_attention(

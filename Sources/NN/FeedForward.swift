@@ -36,7 +36,10 @@ public final class GatedFeedForward: FeedForward {
     }
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        if activation == .silu { return try down(gate(x).gatedSilu(up(x))) }
+        if activation == .silu {
+            guard gate.bias == nil, up.bias == nil else { return try down(gate(x).gatedSilu(up(x))) }
+            return try down(x.gatedLinear(gate.weight.tensor, up.weight.tensor))
+        }
         return try down(activation(gate(x)) * up(x))
     }
 }

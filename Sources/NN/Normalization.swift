@@ -4,6 +4,8 @@ public import Torch
 public protocol Normalization {
     /// `[…, size]` gives the same shape and type.
     func callAsFunction(_ x: Tensor) throws -> Tensor
+    /// `x + delta` and its norm.
+    func adding(_ delta: Tensor, to x: Tensor) throws -> (sum: Tensor, norm: Tensor)
 }
 
 public final class LayerNorm: Normalization {
@@ -20,6 +22,10 @@ public final class LayerNorm: Normalization {
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
         try x.layerNorm(weight.tensor, bias?.tensor, epsilon: epsilon)
     }
+
+    public func adding(_ delta: Tensor, to x: Tensor) throws -> (sum: Tensor, norm: Tensor) {
+        try x.addingLayerNorm(delta, weight.tensor, bias?.tensor, epsilon: epsilon)
+    }
 }
 
 /// Root-mean-square norm (Zhang and Sennrich 2019), in the order of the reference: statistics in float32, back to the
@@ -34,4 +40,8 @@ public final class RMSNorm: Normalization {
     }
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor { try x.rmsNorm(weight.tensor, epsilon: epsilon) }
+
+    public func adding(_ delta: Tensor, to x: Tensor) throws -> (sum: Tensor, norm: Tensor) {
+        try x.addingRMSNorm(delta, weight.tensor, epsilon: epsilon)
+    }
 }

@@ -22,13 +22,7 @@ extension Tensor {
     /// Rotates each head of `[tokens, heads, head size]`: element `i` of a head pairs with element `i + size / 2`
     /// (Su et al. 2021, in the half-rotation layout that all decoders here use). Computed in float32.
     public func rotated(by table: RotaryTable) throws -> Tensor {
-        let half = size(-1) / 2
-        let wide = try to(.float32)
-        let first = try wide.slice(2, 0..<half), second = try wide.slice(2, half..<half * 2)
-        let cosine = try table.cosine.unsqueeze(1), sine = try table.sine.unsqueeze(1)
-        let rotated = try Tensor.cat(
-            [first * cosine - second * sine, second * cosine + first * sine], dimension: 2)
-        return try rotated.to(dtype)
+        try rotated(cosine: table.cosine, sine: table.sine)
     }
 }
 

@@ -15,6 +15,32 @@ extension Tensor {
     /// `x · sigmoid(1.702 x)`, as one node of the graph.
     public func quickGelu() throws -> Tensor { try produce("quick_gelu", [self]) { ct_quick_gelu(handle, $0) } }
 
+    /// `self + delta` and its RMS norm; one pass where no gradient is recorded on the CPU.
+    public func addingRMSNorm(_ delta: Tensor, _ weight: Tensor, epsilon: Double) throws -> (sum: Tensor, norm: Tensor)
+    {
+        try pair("add_rms_norm") { ct_add_rms_norm(handle, delta.handle, weight.handle, epsilon, $0, $1) }
+    }
+
+    /// `self + delta` and its layer norm over the last dimension; one pass where no gradient is recorded on the CPU.
+    public func addingLayerNorm(
+        _ delta: Tensor, _ weight: Tensor?, _ bias: Tensor?, epsilon: Double
+    ) throws -> (sum: Tensor, norm: Tensor) {
+        try pair("add_layer_norm") {
+            ct_add_layer_norm(handle, delta.handle, weight?.handle, bias?.handle, epsilon, $0, $1)
+        }
+    }
+
+    /// `silu(self · gateᵀ) · (self · upᵀ)`: for few rows one pass over both weights.
+    public func gatedLinear(_ gate: Tensor, _ up: Tensor) throws -> Tensor {
+        try produce("gated_linear", [self, gate, up]) { ct_gated_linear(handle, gate.handle, up.handle, $0) }
+    }
+
+    /// Rotates each head of `[tokens, heads, head size]`: element `i` of a head pairs with element `i + size / 2`
+    /// (Su et al. 2021, in the half-rotation layout). Tables are `[tokens, head size / 2]`; computed in float32.
+    public func rotated(cosine: Tensor, sine: Tensor) throws -> Tensor {
+        try produce("rotate", [self, cosine, sine]) { ct_rotated(handle, cosine.handle, sine.handle, $0) }
+    }
+
     /// The longest segment that `rotaryAttention` takes: it keeps all scores of a segment for the backward pass.
     public static let rotaryAttentionLimit = 1024
 

@@ -66,10 +66,11 @@ extension Tensor {
         return result
     }
 
-    private func pair(
+    /// Runs an operation that gives two tensors.
+    func pair(
         _ operation: StaticString,
         _ body: (UnsafeMutablePointer<OpaquePointer?>, UnsafeMutablePointer<ct_error>) -> Int32
-    ) throws -> (values: Tensor, indices: Tensor) {
+    ) throws -> (Tensor, Tensor) {
         var results: (OpaquePointer?, OpaquePointer?) = (nil, nil)
         try run(operation, [self]) { error in
             withUnsafeMutableBytes(of: &results) { raw in

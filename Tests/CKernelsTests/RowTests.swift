@@ -179,7 +179,8 @@ extension KernelTests {
                     let x = Halves(start.elements), y = Halves.untouched(tokens * heads * headSize)
                     for share in shares {
                         ck_rotary_bf16(
-                            start.pointer, tokenStride, headSize, y.pointer, heads * headSize, headSize, heads, headSize,
+                            start.pointer, tokenStride, headSize, y.pointer, heads * headSize, headSize, heads,
+                            headSize,
                             cosine.pointer, sine.pointer, half, half, share.lowerBound, share.upperBound)
                         ck_rotary_bf16(
                             x.pointer, tokenStride, headSize, x.pointer, tokenStride, headSize, heads, headSize,

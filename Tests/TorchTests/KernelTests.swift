@@ -56,3 +56,61 @@ import Torch
         }
     }
 }
+
+extension KernelTests {
+    /// Largest difference as a part of the largest value.
+    private func difference(_ a: Tensor, _ b: Tensor) throws -> Double {
+        try (a.to(.float32) - b.to(.float32)).abs().amax().item() / b.to(.float32).abs().amax().item()
+    }
+
+    /// Recording gradients takes the other path, in bf16 as in float32.
+    @Test(arguments: [DType.bfloat16, .float32])
+    func rowOperationsEqualTheirPartsWithGradients(type: DType) throws {
+        let generator = try RandomGenerator(seed: 4)
+        let x = try generator.normal([3, 5, 70]).to(type), delta = try generator.normal([3, 5, 70]).to(type)
+        let weight = try generator.normal([70]).to(type), bias = try generator.normal([70]).to(type)
+        let gate = try generator.normal([40, 70]).to(type), up = try generator.normal([40, 70]).to(type)
+        let heads = try generator.normal([15, 4, 32]).to(type).slice(1, 1..<4)
+        let cosine = try generator.normal([15, 16]), sine = try generator.normal([15, 16])
+        let operations: [(String, Tensor, (Tensor) throws -> [Tensor])] = [
+            ("rms norm", x, { [try $0.rmsNorm(weight, epsilon: 1e-5)] }),
+            ("layer norm", x, { [try $0.layerNorm(weight, bias, epsilon: 1e-5)] }),
+            ("bare layer norm", x, { [try $0.layerNorm(nil, nil, epsilon: 1e-5)] }),
+            (
+                "add, rms norm", x,
+                {
+                    let both = try $0.addingRMSNorm(delta, weight, epsilon: 1e-5)
+                    return [both.sum, both.norm]
+                }
+            ),
+            (
+                "add, layer norm", x,
+                {
+                    let both = try $0.addingLayerNorm(delta, weight, bias, epsilon: 1e-5)
+                    return [both.sum, both.norm]
+                }
+            ),
+            ("silu", x, { [try $0.silu()] }), ("gelu", x, { [try $0.gelu()] }),
+            ("gelu tanh", x, { [try $0.gelu(tanh: true)] }), ("quick gelu", x, { [try $0.quickGelu()] }),
+            ("gated silu", x, { [try $0.gatedSilu(delta)] }), ("gated linear", x, { [try $0.gatedLinear(gate, up)] }),
+            ("rotation", heads, { [try $0.rotated(cosine: cosine, sine: sine)] }),
+        ]
+        for (name, input, operation) in operations {
+            let quick = try operation(input),
+                expected = try library(input) { try operation($0).map { try $0.detach() } }
+            for (one, other) in zip(quick, expected) {
+                #expect(one.shape == other.shape && one.dtype == type, "\(name)")
+                #expect(try difference(one, other) < (type == .bfloat16 ? 0.01 : 1e-5), "\(name)")
+            }
+        }
+    }
+
+    @Test func rowOperationsStillComplainAboutShapes() throws {
+        let x = try Tensor.ones([2, 8]).to(.bfloat16), short = try Tensor.ones([7]).to(.bfloat16)
+        #expect(throws: TorchError.self) { try x.rmsNorm(short, epsilon: 1e-6) }
+        #expect(throws: TorchError.self) { try x.layerNorm(short, nil, epsilon: 1e-6) }
+        #expect(throws: TorchError.self) { try x.addingRMSNorm(short, short, epsilon: 1e-6) }
+        #expect(throws: TorchError.self) { try x.gatedSilu(short) }
+        #expect(throws: TorchError.self) { try x.gatedLinear(short, short) }
+    }
+}

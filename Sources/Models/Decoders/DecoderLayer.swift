@@ -95,8 +95,8 @@ public final class DecoderLayer {
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
         let attention = try attention(inputNorm(x), pass)
         try pass.context.observe("text.layer\(index).self_attn", attention)
-        let middle = try x + attention
-        let forward = try feedForward(feedForwardNorm(middle))
+        let (middle, normed) = try feedForwardNorm.adding(attention, to: x)
+        let forward = try feedForward(normed)
         try pass.context.observe("text.layer\(index).mlp", forward)
         return try middle + forward
     }

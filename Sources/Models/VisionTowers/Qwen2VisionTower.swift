@@ -71,8 +71,9 @@ public final class Qwen2VisionTower {
                     fused.select(1, 0).rotated(by: rotary), fused.select(1, 1).rotated(by: rotary), fused.select(1, 2),
                     queries: segments, keys: segments, causal: false, scale: scale)
             }
-            let first = try x + projection(attended.reshape([patches, heads * headSize]))
-            return try first + feedForward(feedForwardNorm(first))
+            let (first, normed) = try feedForwardNorm.adding(
+                projection(attended.reshape([patches, heads * headSize])), to: x)
+            return try first + feedForward(normed)
         }
     }
 
