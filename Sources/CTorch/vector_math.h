@@ -59,7 +59,7 @@ OMMA_INLINE float exponential(float x) {
     std::memcpy(&a, &first, 4);
     std::memcpy(&b, &second, 4);
     const float result = value * a * b;
-    return x != x ? x : (x < -87.3f ? 0.0f : result);
+    return x != x ? x : (x < -87.3f ? 0.0f : (x > 88.72f ? INFINITY : result));
 }
 
 OMMA_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }

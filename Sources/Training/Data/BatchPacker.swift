@@ -24,6 +24,10 @@ struct BatchPacker {
         var seen = 0
     }
 
+    /// Unusable samples one after another before a step makes do with what it has, so that data of which nothing can be
+    /// used ends in an error and not in an endless search.
+    private static let patience = 100
+
     private let batch: Recipe.Batch
     private var waiting: [PreparedSample] = []
     private var next: Int
@@ -64,7 +68,8 @@ struct BatchPacker {
     }
 
     private mutating func refill(_ step: inout Step, _ pop: () -> PreparedSample) {
-        while waiting.count < batch.lookAhead || replayed > 0 {
+        var unusable = 0
+        while (waiting.count < batch.lookAhead && unusable < Self.patience) || replayed > 0 {
             let sample = pop()
             if replayed > 0 {
                 replayed -= 1
@@ -73,12 +78,16 @@ struct BatchPacker {
                 step.seen += 1
             }
             switch sample.result {
-            case .failure(let skipped): step.skipped.append(skipped)
+            case .failure(let skipped):
+                step.skipped.append(skipped)
+                unusable += 1
             case .success(let sequence):
                 if let refusal = refusal(of: sequence, sample) {
                     step.skipped.append(refusal)
+                    unusable += 1
                 } else {
                     waiting.append(sample)
+                    unusable = 0
                 }
             }
         }

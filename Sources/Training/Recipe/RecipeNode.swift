@@ -17,11 +17,6 @@ final class RecipeNode {
         self.file = file
         self.path = path
         self.mapping = mapping
-        var seen: Set<String> = []
-        for (key, _) in mapping {
-            let name = key.string ?? ""
-            if !seen.insert(name).inserted { throw failure(name, "is there twice", at: key) }
-        }
     }
 
     private func key(_ field: String) -> String { path.isEmpty ? field : "\(path).\(field)" }

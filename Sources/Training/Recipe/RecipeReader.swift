@@ -28,6 +28,9 @@ extension Recipe {
         do {
             guard let node = try Yams.compose(yaml: text) else { throw RecipeError(file: file, reason: "is empty") }
             root = node
+        } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
+            throw RecipeError(
+                file: file, line: context.mark.line, key: keys.sorted().joined(separator: ", "), reason: "is there twice")
         } catch let error as YamlError {
             throw RecipeError(file: file, reason: "is not valid YAML: \(error)")
         }

@@ -154,7 +154,8 @@ public final class Trainer {
             observer.skipped(batch.skipped, step: state.step)
             let skipped = state.counters.skippedSamples.values.reduce(0, +)
             // A handful may be bad by chance before the share means anything.
-            if skipped > 10, Double(skipped) > recipe.maxSkippedSamples * Double(state.counters.seenSamples) {
+            let isTooMuch = Double(skipped) > recipe.maxSkippedSamples * Double(state.counters.seenSamples)
+            if skipped > 10 && isTooMuch || report.samples == 0 {
                 throw TrainingError.samples(skipped: skipped, seen: state.counters.seenSamples, last: last)
             }
         }
@@ -179,7 +180,7 @@ public final class Trainer {
         observer.note(
             "first batch: \(report.samples) samples, \(report.tokens) tokens, \(report.patches) patches; loss on "
                 + "\(report.supervisedTokens) tokens (\(Int((share * 100).rounded())) %)")
-        guard report.isApplied else { return }
+        guard report.isApplied, report.samples > 0 else { return }
         let idle = try runner.optimizer.unreached()
         if !idle.isEmpty { throw TrainingError.noGradient(stage: runner.stage.name, parameters: idle) }
     }

@@ -77,27 +77,6 @@ import Testing
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
-    @Test func staysInLittleMemory() throws {
-        let before = try Self.residentBytes()
-        for source in Self.hostile { _ = try? ChatTemplate(source).render(Self.context) }
-        let grown = try Self.peakBytes() - before
-        #expect(grown < 64 << 20, "\(grown >> 20) MB more")
-    }
-
-    private static func status(_ key: String) throws -> Int {
-        #if os(Linux)
-            let text = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
-            let line = text.split(separator: "\n").first { $0.hasPrefix(key) }
-            let number = line.flatMap { Int($0.filter(\.isNumber)) }
-            return try #require(number) << 10
-        #else
-            return 0
-        #endif
-    }
-
-    private static func residentBytes() throws -> Int { try status("VmRSS") }
-    private static func peakBytes() throws -> Int { try status("VmHWM") }
-
     /// Macros know their scopes and scopes their macros: such circles must be cut when a rendering ends.
     @Test(arguments: [
         "{% macro m() %}{{ m }}{% endmacro %}{% set ns = namespace(m=m) %}{% set ns.self = ns %}{{ ns.m() }}",
