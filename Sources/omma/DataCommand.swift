@@ -1,11 +1,13 @@
 import ArgumentParser
 import Data
 import Foundation
+import Terminal
 
 /// `omma data`: making and looking at data sets.
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "data", abstract: "Make data sets.", subcommands: [Synthesize.self, VocabularyCommand.self])
+        commandName: "data", abstract: "Make and check data sets.",
+        subcommands: [Synthesize.self, Check.self, VocabularyCommand.self])
 
     /// `omma data synth`: labelled pictures, drawn.
     struct Synthesize: ParsableCommand {
@@ -55,6 +57,37 @@ struct DataCommand: ParsableCommand {
             }
             let tasks = manifest.tasks.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
             print("\(out): \(manifest.count) pictures, \(manifest.turns) questions (\(tasks.joined(separator: ", ")))")
+        }
+    }
+
+    /// `omma data check`: what is wrong with a file of conversations, all at once.
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "check", abstract: "Find the rows of a data set that cannot be used.",
+            discussion: """
+                Reads JSON lines (or one JSON list) in the `messages` format of Qwen2-VL fine-tuning or the \
+                `conversations` format of LLaVA and ShareGPT, looks at every row and at the header of every picture, and \
+                prints one line for each row that is wrong. Exit status 1 if there is any.
+                """)
+
+        @Argument(help: "The file.", completion: .file()) var file: String
+        @Option(help: "Folder that names of pictures start from; that of the file unless said otherwise.")
+        var images: String?
+        @Option(help: "Pictures that no mark places: error, prepend or drop.") var unmarked = "error"
+
+        func run() throws {
+            guard let unmarked = UnmarkedPictures(rawValue: unmarked) else {
+                throw ValidationError("--unmarked is one of error, prepend and drop")
+            }
+            let data = try ConversationFile(
+                URL(fileURLWithPath: Paths.expanded(file)),
+                images: images.map { URL(fileURLWithPath: Paths.expanded($0)) }, unmarked: unmarked)
+            let bar = ProgressBar("checking", total: data.count, unit: "row")
+            let problems = data.problems { bar.update(to: $0) }
+            bar.finish()
+            for problem in problems { print(problem) }
+            print("\(data.count) rows, \(problems.count) of them wrong")
+            if !problems.isEmpty { throw ExitCode(1) }
         }
     }
 }

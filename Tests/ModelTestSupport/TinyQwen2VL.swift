@@ -1,8 +1,8 @@
 public import Foundation
 public import Media
 public import Models
-public import NN
-public import TestSupport
+internal import NN
+internal import TestSupport
 public import Torch
 
 /// The small Qwen2-VL of the goldens, for properties that need no reference: its weights are random and large enough

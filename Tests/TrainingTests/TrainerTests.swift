@@ -1,3 +1,4 @@
+import Data
 import Foundation
 import TestSupport
 import Testing
@@ -6,7 +7,7 @@ import Testing
 
 @Suite("Runs of recipes")
 struct TrainerTests {
-    private func files(_ folder: URL, _ step: Int) throws -> [Data] {
+    private func saved(_ folder: URL, _ step: Int) throws -> [Data] {
         try ["model.safetensors", "training/optimizer.safetensors"].map {
             try Data(contentsOf: folder.appending(path: "run/\(CheckpointStore.name(step))/\($0)"))
         }
@@ -30,7 +31,7 @@ struct TrainerTests {
         let second = try run(tinyRecipe(parts), resume: true)
         #expect((first.steps + second.steps).map(\.report.loss) == straight.steps.map(\.report.loss))
         #expect(straight.steps.count == 7)
-        #expect(try files(whole.url, 7) == files(parts.url, 7))
+        #expect(try saved(whole.url, 7) == saved(parts.url, 7))
     }
 
     @Test("Neither workers nor threads change a run")
@@ -38,7 +39,7 @@ struct TrainerTests {
         let one = try TemporaryFolder(), many = try TemporaryFolder()
         try run(tinyRecipe(one, ["workers=1", "threads=2"]))
         try run(tinyRecipe(many, ["workers=3", "threads=2"]))
-        #expect(try files(one.url, 7) == files(many.url, 7))
+        #expect(try saved(one.url, 7) == saved(many.url, 7))
     }
 
     @Test("A checkpoint is a model's folder like any other")
@@ -110,6 +111,22 @@ struct TrainerTests {
             try run(tinyRecipe(folder, ["stages.first.batch.tokens=80"]))
         }
         #expect("\(error)".contains("tooLong"))
+    }
+
+    @Test("Pictures read from files train as the same ones drawn do")
+    func files() throws {
+        let folder = try TemporaryFolder()
+        let options = SyntheticOptions(seed: 6, sides: 112...140)
+        let data = folder.url.appending(path: "data")
+        try SyntheticGenerator(options).write(to: data, count: 5)
+        let file = try ConversationFile(data.appending(path: "data.jsonl"))
+        let source = ConversationSource(file, sampling: nil), drawn = try SyntheticSource(options)
+        for index in 0..<5 {
+            #expect(try source.sample(at: index).conversation == drawn.sample(at: index).conversation)
+        }
+        let list = "[{jsonl: \(data.path)/data.jsonl}]"
+        let recorder = try run(tinyRecipe(folder, ["stages.first.data=\(list)"]), stop: 3)
+        #expect(recorder.steps.count == 3 && recorder.unusable.isEmpty)
     }
 
     @Test("Held-out samples are measured the same each time")

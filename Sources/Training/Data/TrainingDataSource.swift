@@ -51,3 +51,23 @@ extension SyntheticSample {
         }
     }
 }
+
+/// Conversations of a file.
+public struct ConversationSource: TrainingDataSource {
+    public let file: ConversationFile
+    private let sampling: VideoSampling?
+
+    /// - Parameter sampling: how frames of videos are chosen; nil where the model takes none.
+    public init(_ file: ConversationFile, sampling: VideoSampling?) {
+        self.file = file
+        self.sampling = sampling
+    }
+
+    public var name: String { file.url.lastPathComponent }
+    public var count: Int? { file.count }
+
+    public func sample(at index: Int) throws -> TrainingSample {
+        TrainingSample(
+            id: "\(name):\(file.line(of: index))", conversation: try file.conversation(at: index, sampling: sampling))
+    }
+}

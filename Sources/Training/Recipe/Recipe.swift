@@ -106,7 +106,7 @@ public struct Recipe: Sendable, Equatable {
         public enum Kind: Sendable, Equatable {
             case synthetic(SyntheticOptions)
             /// A file of conversations, and the folder that its pictures' names start from.
-            case messages(file: String, images: String)
+            case messages(file: String, images: String, unmarked: UnmarkedPictures)
         }
     }
 

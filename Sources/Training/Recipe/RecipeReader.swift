@@ -30,7 +30,8 @@ extension Recipe {
             root = node
         } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
             throw RecipeError(
-                file: file, line: context.mark.line, key: keys.sorted().joined(separator: ", "), reason: "is there twice")
+                file: file, line: context.mark.line, key: keys.sorted().joined(separator: ", "),
+                reason: "is there twice")
         } catch let error as YamlError {
             throw RecipeError(file: file, reason: "is not valid YAML: \(error)")
         }
@@ -152,7 +153,8 @@ extension Recipe.Source {
             let file = resolve(try node.string("jsonl"), folder)
             let images = node.has("images") ? resolve(try node.string("images"), folder) : nil
             kind = .messages(
-                file: file, images: images ?? URL(fileURLWithPath: file).deletingLastPathComponent().path)
+                file: file, images: images ?? URL(fileURLWithPath: file).deletingLastPathComponent().path,
+                unmarked: try node.choice("unmarked_pictures", default: .error))
         }
         try node.finish()
     }

@@ -7,7 +7,7 @@ struct HeldOutLoss {
 
     /// Prepares the samples once. A held-out sample that cannot be used is an error: the set would not be the same.
     init(_ heldOut: Recipe.HeldOut, recipe: Recipe, processor: any ConversationProcessor) throws {
-        let mixture = SampleMixture(try heldOut.data.opened(), seed: recipe.seed)
+        let mixture = SampleMixture(try heldOut.data.opened(for: processor), seed: recipe.seed)
         var batches: [[ProcessedSequence]] = []
         var tokens = 0
         for number in 0..<heldOut.samples {

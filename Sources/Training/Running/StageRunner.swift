@@ -1,3 +1,4 @@
+internal import Data
 internal import Foundation
 internal import Models
 internal import NN
@@ -40,7 +41,7 @@ final class StageRunner {
             })
         training = TrainingStep(model: model, optimizer: optimizer, threads: threads)
         let mixture = SampleMixture(
-            try stage.data.opened(), seed: recipe.seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
+            try stage.data.opened(for: processor), seed: recipe.seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
         queue = SampleQueue(
             first: cursor.waiting, next: cursor.next, workers: recipe.workers, capacity: stage.batch.lookAhead * 2
         ) { number in
@@ -66,17 +67,22 @@ final class StageRunner {
 
 extension [Recipe.Source] {
     /// The sources that are drawn from at all.
-    func opened() throws -> [(source: any TrainingDataSource, weight: Double)] {
-        try filter { $0.weight > 0 }.map { (try $0.open(), $0.weight) }
+    func opened(for processor: any ConversationProcessor) throws
+        -> [(source: any TrainingDataSource, weight: Double)]
+    {
+        try filter { $0.weight > 0 }.map { (try $0.open(for: processor), $0.weight) }
     }
 }
 
 extension Recipe.Source {
-    func open() throws -> any TrainingDataSource {
+    func open(for processor: any ConversationProcessor) throws -> any TrainingDataSource {
         switch kind {
         case .synthetic(let options): try SyntheticSource(options)
-        case .messages(let file, _):
-            throw RecipeError(file: file, reason: "conversations from files cannot be read yet")
+        case .messages(let file, let images, let unmarked):
+            ConversationSource(
+                try ConversationFile(
+                    URL(fileURLWithPath: file), images: URL(fileURLWithPath: images), unmarked: unmarked),
+                sampling: processor.videoSampling)
         }
     }
 }
