@@ -19,6 +19,13 @@ public final class LayerNorm: Normalization {
         self.epsilon = epsilon
     }
 
+    /// A norm over parameters that go by other names.
+    public init(weight: Parameter, bias: Parameter?, epsilon: Double) {
+        self.weight = weight
+        self.bias = bias
+        self.epsilon = epsilon
+    }
+
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
         try x.layerNorm(weight.tensor, bias?.tensor, epsilon: epsilon)
     }

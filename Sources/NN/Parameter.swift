@@ -7,9 +7,13 @@ public final class Parameter {
     /// The current value; the optimiser and adapters replace or overwrite it.
     public var tensor: Tensor
 
-    public init(name: String, tensor: Tensor) {
+    /// Whether checkpoints hold it but nothing learns it: tables of fixed positions, constant biases.
+    public let isConstant: Bool
+
+    public init(name: String, tensor: Tensor, isConstant: Bool = false) {
         self.name = name
         self.tensor = tensor
+        self.isConstant = isConstant
     }
 
     public var shape: [Int] { tensor.shape }
@@ -25,4 +29,6 @@ public enum Initialization: Sendable, Hashable {
     case normal(Double)
     /// Uniform in `-bound..<bound`.
     case uniform(Double)
+    /// A row of sines and cosines for each place of a square grid, see `sineCosine`.
+    case sineCosineGrid(side: Int)
 }

@@ -68,9 +68,12 @@ public final class ParameterStore {
     }
 
     /// The parameter under `name`. A problem with it is noted and thrown by `finish()`, together with all others.
-    func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Parameter {
+    func parameter(
+        _ name: String, _ shape: [Int], _ initialization: Initialization, isConstant: Bool = false
+    ) throws -> Parameter {
         precondition(byName[name] == nil, "parameter \(name) is asked for twice")
-        let parameter = Parameter(name: name, tensor: try makeTensor(name, shape, initialization))
+        let parameter = Parameter(
+            name: name, tensor: try makeTensor(name, shape, initialization), isConstant: isConstant)
         parameters.append(parameter)
         byName[name] = parameter
         return parameter
@@ -118,6 +121,11 @@ public final class ParameterStore {
         case .constant(let value): try tensor.fill(value)
         case .normal(let deviation): try generator.normal(tensor, standardDeviation: deviation)
         case .uniform(let bound): try generator.uniform(tensor, -bound..<bound)
+        case .sineCosineGrid(let side):
+            let rows = (0..<side * side).flatMap { place in
+                sineCosine(column: Float(place % side), row: Float(place / side), size: tensor.size(-1))
+            }
+            try tensor.copy(from: Tensor(rows, shape: shape))
         }
         return try tensor.to(dtype).to(device)
     }
@@ -155,6 +163,11 @@ public struct ParameterScope {
     /// The parameter `prefix + name`.
     public func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Parameter {
         try store.parameter(prefix + name, shape, initialization)
+    }
+
+    /// A tensor that checkpoints hold and nothing learns.
+    public func constant(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Parameter {
+        try store.parameter(prefix + name, shape, initialization, isConstant: true)
     }
 }
 

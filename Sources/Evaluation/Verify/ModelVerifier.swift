@@ -12,7 +12,9 @@ import Training
 struct ModelVerifier: FolderVerifier {
     static let kind = "model"
 
-    static func matches(_ contents: GoldenContents) -> Bool { contents.has("config.json") && !contents.json.isNull }
+    static func matches(_ contents: GoldenContents) -> Bool {
+        contents.has("config.json") && !contents.json.isNull && !ModuleVerifier.matches(contents)
+    }
 
     static func verify(_ contents: GoldenContents, _ report: inout VerifyReport) throws {
         var verifier = try ModelVerifier(contents.url, report)

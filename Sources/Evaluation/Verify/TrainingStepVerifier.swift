@@ -12,7 +12,7 @@ struct TrainingStepVerifier {
 
     func verify(_ sequence: ProcessedSequence, _ report: inout VerifyReport) throws {
         let parameters = model.store.parameters
-        for parameter in parameters { try parameter.tensor.setRequiresGradient(true) }
+        for parameter in parameters where !parameter.isConstant { try parameter.tensor.setRequiresGradient(true) }
         let tolerance = golden["tolerance"]
         let lossTolerance = tolerance["loss_rel"].double ?? 2e-5
         let before = try loss(sequence)

@@ -4,7 +4,7 @@ import Goldens
 /// Compares folders of goldens with what Omma gives.
 public enum Verifier {
     private static let kinds: [any FolderVerifier.Type] = [
-        ModelVerifier.self, TokenizerVerifier.self, ChatTemplateVerifier.self, ImageVerifier.self,
+        ModelVerifier.self, ModuleVerifier.self, TokenizerVerifier.self, ChatTemplateVerifier.self, ImageVerifier.self,
         ResizeVerifier.self, SmartResizeVerifier.self, TilingVerifier.self,
     ]
 

@@ -58,7 +58,9 @@ public final class ConfigurationReader {
     }
 
     /// Reads a JSON file whose top level is an object. Configurations are small: 16 MiB is the limit.
-    public convenience init(contentsOf url: URL) throws {
+    ///
+    /// - Parameter overrides: values to take instead of the file's.
+    public convenience init(contentsOf url: URL, overriding overrides: [String: JSONValue] = [:]) throws {
         let name = url.path
         guard let size = try? url.resourceValues(forKeys: [.fileSizeKey]).fileSize else {
             throw ConfigurationError(file: name, reason: "is missing or cannot be read")
@@ -71,7 +73,8 @@ public final class ConfigurationReader {
             throw ConfigurationError(file: name, reason: "cannot be read: \(error.localizedDescription)")
         }
         do {
-            self.init(file: name, fields: try JSONDecoder().decode([String: JSONValue].self, from: data))
+            let fields = try JSONDecoder().decode([String: JSONValue].self, from: data)
+            self.init(file: name, fields: fields.merging(overrides) { $1 })
         } catch {
             throw ConfigurationError(file: name, reason: "is not a JSON object; is the file complete?")
         }

@@ -27,12 +27,12 @@ final class StageRunner {
         {
             throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
         }
-        for parameter in model.store.parameters where !selection.contains(parameter.name) {
+        for parameter in model.store.parameters where parameter.isConstant || !selection.contains(parameter.name) {
             guard let master = masters[parameter.name] else { continue }
             parameter.tensor = try master.to(dtype)
         }
         optimizer = try Optimizer(
-            model.store.parameters.filter { selection.contains($0.name) }, masters: masters, dtype: dtype,
+            model.store.parameters.filter { !$0.isConstant && selection.contains($0.name) }, masters: masters, dtype: dtype,
             settings: AdamWOptions(
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),

@@ -1,0 +1,60 @@
+internal import NN
+internal import Torch
+
+extension VisionTransformerConfiguration {
+    /// A norm of this tower over `size` elements.
+    func makeNorm(_ scope: ParameterScope, size: Int? = nil) throws -> any Normalization {
+        let size = size ?? hiddenSize
+        switch norm {
+        case .layer:
+            return LayerNorm(
+                weight: try scope.parameter(keys.normWeight, [size], .ones),
+                bias: try scope.parameter(keys.normBias, [size], .zeros), epsilon: normEpsilon)
+        case .rms: return try RMSNorm(size, epsilon: normEpsilon, scope)
+        case .scaleOnlyLayer:
+            return LayerNorm(
+                weight: try scope.parameter(keys.normWeight, [size], .ones),
+                bias: try scope.constant(keys.normBias, [size], .zeros), epsilon: normEpsilon)
+        }
+    }
+}
+
+/// A pre-norm block: attention, then feed-forward, each scaled where the tower has factors, and added to its input.
+public final class VisionTransformerBlock {
+    private let attentionNorm: any Normalization
+    private let attention: VisionAttention
+    private let attentionScale: Parameter?
+    private let feedForwardNorm: any Normalization
+    private let feedForward: PlainFeedForward
+    private let feedForwardScale: Parameter?
+    private let index: Int
+
+    init(_ configuration: VisionTransformerConfiguration, layer: Int, _ scope: ParameterScope) throws {
+        let keys = configuration.keys, size = configuration.hiddenSize
+        index = layer
+        attentionNorm = try configuration.makeNorm(scope[keys.attentionNorm])
+        attention = try VisionAttention(configuration, scope)
+        feedForwardNorm = try configuration.makeNorm(scope[keys.feedForwardNorm])
+        feedForward = PlainFeedForward(
+            up: try Linear(size, configuration.feedForwardSize, bias: true, scope[keys.up]),
+            down: try Linear(configuration.feedForwardSize, size, bias: true, scope[keys.down]),
+            activation: configuration.activation)
+        attentionScale = try configuration.layerScale.map {
+            try scope.parameter(keys.attentionScale, [size], .constant($0))
+        }
+        feedForwardScale = try configuration.layerScale.map {
+            try scope.parameter(keys.feedForwardScale, [size], .constant($0))
+        }
+    }
+
+    /// `[tokens, hidden]` gives the same shape.
+    func callAsFunction(_ x: Tensor, _ layout: VisionLayout, _ context: ForwardContext) throws -> Tensor {
+        var attended = try attention(attentionNorm(x), layout)
+        try context.observe("vision.layer\(index).attn", attended)
+        if let attentionScale { attended = try attended * attentionScale.tensor }
+        let (middle, normed) = try feedForwardNorm.adding(attended, to: x)
+        var forward = try feedForward(normed)
+        if let feedForwardScale { forward = try forward * feedForwardScale.tensor }
+        return try middle + forward
+    }
+}
