@@ -172,7 +172,8 @@ private final class ConvolutionBlock {
         var hidden = try spatial(reduce(x).silu()).silu()
         let mean = try hidden.mean([2, 3])  // [pictures, channels]
         func apply(_ layer: Linear, _ x: Tensor) throws -> Tensor {
-            try x.linear(layer.weight.tensor.reshape([layer.weight.shape[0], layer.weight.shape[1]]), layer.bias?.tensor)
+            try x.linear(
+                layer.weight.tensor.reshape([layer.weight.shape[0], layer.weight.shape[1]]), layer.bias?.tensor)
         }
         let gate = try apply(excite, apply(squeeze, mean).silu()).sigmoid()
         hidden = try expand(hidden * gate.unsqueeze(2).unsqueeze(3))

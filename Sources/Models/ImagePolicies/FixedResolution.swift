@@ -34,7 +34,9 @@ public struct FixedResolution: Sendable, Hashable {
         for flag in ["do_resize", "do_rescale", "do_normalize"] { try reader.require(flag, .bool(true)) }
         let filters: [Int: ResizeFilter] = [0: .nearest, 1: .lanczos, 2: .bilinear, 3: .bicubic]
         let number = try reader.integer("resample", default: 3, in: 0...5)
-        guard let filter = filters[number] else { throw reader.failure("resample", "is \(number), which is not supported") }
+        guard let filter = filters[number] else {
+            throw reader.failure("resample", "is \(number), which is not supported")
+        }
         guard let size = try reader.object("size") else { throw reader.failure("size", "is missing") }
         let sides = 1...16384
         if size.has("shortest_edge") {
@@ -53,7 +55,9 @@ public struct FixedResolution: Sendable, Hashable {
         }
         self.filter = filter
         normalization = try PixelNormalization(reader)
-        try reader.finish(harmless: ["image_processor_type", "processor_class", "feature_extractor_type", "do_convert_rgb"])
+        try reader.finish(harmless: [
+            "image_processor_type", "processor_class", "feature_extractor_type", "do_convert_rgb",
+        ])
     }
 
     /// The picture as the tower sees it, still in bytes.

@@ -37,7 +37,8 @@ extension VisionTransformerConfiguration {
 
     /// vit-pytorch's NaViT: the arguments of its initialiser by their own names.
     public init(navit reader: ConfigurationReader) throws {
-        let patch = try reader.integer("patch_size", in: 1...256), image = try reader.integer("image_size", in: 1...16384)
+        let patch = try reader.integer("patch_size", in: 1...256),
+            image = try reader.integer("image_size", in: 1...16384)
         guard image % patch == 0 else {
             throw reader.failure("image_size", "is \(image), not a multiple of patch_size \(patch)")
         }

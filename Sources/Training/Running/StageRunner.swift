@@ -32,7 +32,8 @@ final class StageRunner {
             parameter.tensor = try master.to(dtype)
         }
         optimizer = try Optimizer(
-            model.store.parameters.filter { !$0.isConstant && selection.contains($0.name) }, masters: masters, dtype: dtype,
+            model.store.parameters.filter { !$0.isConstant && selection.contains($0.name) }, masters: masters,
+            dtype: dtype,
             settings: AdamWOptions(
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),
