@@ -133,6 +133,9 @@ let package = Package(
                 "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training", "Safetensors", "Goldens",
                 "Hashing", "Terminal",
             ], swiftSettings: strict),
+        .target(
+            name: "Serving", dependencies: ["Inference", "Models", "NN", "Torch", "Media", "Text"],
+            swiftSettings: optimised),
         .target(name: "EmbeddedModel", resources: [.copy("omma-nano")], swiftSettings: strict),
         .executableTarget(
             name: "omma",
@@ -156,7 +159,8 @@ let package = Package(
         test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
         test("Goldens"),
         test("Terminal"), test("NN"), test("Models", ["ModelTestSupport", "Safetensors"]), test("Data"),
-        test("Inference", ["ModelTestSupport"]), test("Evaluation", ["Goldens"]),
+        test("Inference", ["ModelTestSupport"]), test("Serving", ["ModelTestSupport"]),
+        test("Evaluation", ["Goldens"]),
         test("Training", ["Data", "Evaluation", "Goldens", "Models", "NN", "Safetensors", "Torch"]),
         // Runs the built program as a process, and links none of it.
         .testTarget(name: "OmmaTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: strict),

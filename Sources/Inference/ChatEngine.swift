@@ -1,5 +1,4 @@
 public import Models
-internal import Text
 public import Torch
 
 /// What a model said to a conversation.
@@ -60,33 +59,5 @@ public final class ChatEngine {
         if !rest.isEmpty { _ = try onText(rest) }
         result.secondsToFirstToken += processing
         return ChatAnswer(text: words.text, markedText: marked.text, generation: result)
-    }
-}
-
-/// Words from tokens. Ids that no token has are dropped: vocabularies are padded, and a model may choose the padding.
-private struct TextStream {
-    private(set) var text = ""
-    private var detokenizer: StreamingDetokenizer
-
-    init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool) {
-        detokenizer = StreamingDetokenizer(tokenizer, skipSpecialTokens: skipSpecialTokens)
-    }
-
-    @discardableResult
-    mutating func push(_ token: Int32) throws -> String {
-        do {
-            let piece = try detokenizer.push(token)
-            text += piece
-            return piece
-        } catch TokenizerError.unknownID {
-            return ""
-        }
-    }
-
-    @discardableResult
-    mutating func finish() throws -> String {
-        let piece = try detokenizer.flush()
-        text += piece
-        return piece
     }
 }

@@ -19,7 +19,11 @@ public struct Sampler {
 
     /// The next token for scores `[vocabulary]`.
     public mutating func next(_ logits: Tensor, step: Int) throws -> Int32 {
-        let scores: [Float] = try logits.to(.float32).to(.cpu).values()
+        try next(scores: logits.to(.float32).to(.cpu).values(), step: step)
+    }
+
+    /// The next token for the score of each; -inf rules a token out.
+    public mutating func next(scores: [Float], step: Int) throws -> Int32 {
         let choice = try choose(scores, step: step)
         if options.repetitionPenalty != 1 { seen.insert(choice) }
         return choice

@@ -1,0 +1,61 @@
+import Inference
+import ModelTestSupport
+import Models
+import Serving
+import Synchronization
+import Torch
+
+/// An answer as its events told it.
+struct Heard: Equatable {
+    var ids: [Int32] = []
+    var text = ""
+    var summary: AnswerSummary?
+
+    static func == (a: Heard, b: Heard) -> Bool {
+        a.ids == b.ids && a.text == b.text && a.summary?.finishReason == b.summary?.finishReason
+    }
+}
+
+extension ServingEngine {
+    /// The whole answer.
+    func answer(_ request: EngineRequest) async throws -> Heard {
+        var heard = Heard()
+        for try await event in submit(request) {
+            switch event {
+            case .token(let token):
+                heard.ids.append(token.id)
+                heard.text += token.text
+            case .end(let summary):
+                heard.text += summary.restText
+                heard.summary = summary
+            }
+        }
+        return heard
+    }
+}
+
+extension BatchEngine {
+    static func tiny(
+        _ options: BatchOptions = BatchOptions(maxBatch: 4, prefillChunk: 16),
+        observer: (@Sendable (String) throws -> Void)? = nil
+    ) async throws -> BatchEngine {
+        try await start(options, observer: observer) {
+            // The tensors are so small that threads cost more than they bring.
+            Engine.threads = 1
+            return try ChatEngine(ModelFolder(TinyQwen2VL.url), dtype: .float32)
+        }
+    }
+}
+
+/// A number that threads share.
+final class Counter: Sendable {
+    let value = Mutex(0)
+
+    /// The number before it was raised by one.
+    func next() -> Int {
+        value.withLock { value in
+            defer { value += 1 }
+            return value
+        }
+    }
+}
