@@ -1,6 +1,7 @@
 import Data
 import Media
 import Testing
+import Models
 
 @Suite struct ScoringTests {
     private let marked = "<|object_ref_start|>red circle<|object_ref_end|><|box_start|>(10,20),(300,400)<|box_end|>"

@@ -1,3 +1,4 @@
+import Models
 import Data
 import Foundation
 import Media

@@ -1,4 +1,5 @@
 import Media
+import Models
 
 /// A drawn object of a scene.
 struct SceneObject {

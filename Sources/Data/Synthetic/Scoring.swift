@@ -1,50 +1,4 @@
-public import Media
-
-/// A box as Qwen2-VL writes it: integers in [0, 1000), relative to the picture's sides.
-public struct GroundingBox: Sendable, Hashable, Codable {
-    public let x1: Int
-    public let y1: Int
-    public let x2: Int
-    public let y2: Int
-
-    public init(x1: Int, y1: Int, x2: Int, y2: Int) {
-        self.x1 = x1
-        self.y1 = y1
-        self.x2 = x2
-        self.y2 = y2
-    }
-
-    /// A box in pixels of a picture of the given size.
-    public init(_ box: Rectangle, width: Int, height: Int) {
-        func scale(_ value: Double, _ side: Int) -> Int {
-            max(0, min(999, Int((value / Double(side) * 1000).rounded())))
-        }
-        self.init(
-            x1: scale(box.x, width), y1: scale(box.y, height), x2: scale(box.maxX, width), y2: scale(box.maxY, height))
-    }
-
-    /// In pixels of a picture of the given size.
-    public func rectangle(width: Int, height: Int) -> Rectangle {
-        let (scaleX, scaleY) = (Double(width) / 1000, Double(height) / 1000)
-        return Rectangle(
-            x: Double(x1) * scaleX, y: Double(y1) * scaleY, width: Double(x2 - x1) * scaleX,
-            height: Double(y2 - y1) * scaleY)
-    }
-
-    /// `(x1,y1),(x2,y2)`
-    public var text: String { "(\(x1),\(y1)),(\(x2),\(y2))" }
-
-    /// The box with its marks, after the marked name of what is in it.
-    public func marked(_ name: String) -> String {
-        "<|object_ref_start|>\(name)<|object_ref_end|><|box_start|>\(text)<|box_end|>"
-    }
-
-    /// Area of the intersection over area of the union; 0 for a box with corners in the wrong order.
-    public func intersectionOverUnion(_ other: GroundingBox) -> Double {
-        guard x1 <= x2, y1 <= y2, other.x1 <= other.x2, other.y1 <= other.y2 else { return 0 }
-        return rectangle(width: 1000, height: 1000).intersectionOverUnion(other.rectangle(width: 1000, height: 1000))
-    }
-}
+public import Models
 
 /// A named box found in an answer.
 public struct GroundedName: Sendable, Equatable {
@@ -55,58 +9,12 @@ public struct GroundedName: Sendable, Equatable {
 
 /// How right answers are. All functions are pure.
 public enum Scoring {
-    /// Every box in an answer, in order. Marks may be missing (a decoder that skips special tokens drops them): any
-    /// `(a,b),(c,d)` with integers below 1000 counts; anything else is passed over.
+    /// Every box in an answer, in order; see `GroundedRegion.all(in:)`.
     public static func boxes(in answer: String) -> [GroundedName] {
-        // Digits, brackets and commas are ASCII: bytes are enough, and quick.
-        let bytes = Array(answer.utf8)
-        var found: [GroundedName] = []
-        var position = 0
-        var searched = 0
-        while position < bytes.count {
-            guard bytes[position] == UInt8(ascii: "("), let (box, end) = box(in: bytes, at: position) else {
-                position += 1
-                continue
-            }
-            let before = String(decoding: bytes[searched..<position], as: UTF8.self)
-            found.append(GroundedName(name: name(in: before), box: box))
-            position = end
-            searched = end
+        GroundedRegion.all(in: answer).compactMap { region in
+            guard case .box(let box) = region.shape else { return nil }
+            return GroundedName(name: region.name, box: box)
         }
-        return found
-    }
-
-    private static func box(in bytes: [UInt8], at start: Int) -> (GroundingBox, Int)? {
-        var position = start
-        func accept(_ character: Character) -> Bool {
-            while position < bytes.count, bytes[position] == UInt8(ascii: " ") { position += 1 }
-            guard position < bytes.count, bytes[position] == character.asciiValue else { return false }
-            position += 1
-            return true
-        }
-        func number() -> Int? {
-            while position < bytes.count, bytes[position] == UInt8(ascii: " ") { position += 1 }
-            var value = 0
-            var digits = 0
-            while position < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[position]), digits < 4
-            {
-                value = value * 10 + Int(bytes[position] - UInt8(ascii: "0"))
-                digits += 1
-                position += 1
-            }
-            return (1...3).contains(digits) ? value : nil
-        }
-        guard accept("("), let x1 = number(), accept(","), let y1 = number(), accept(")"), accept(","),
-            accept("("), let x2 = number(), accept(","), let y2 = number(), accept(")")
-        else { return nil }
-        return (GroundingBox(x1: x1, y1: y1, x2: x2, y2: y2), position)
-    }
-
-    private static func name(in text: String) -> String? {
-        let pieces = text.split(separator: "<|object_ref_start|>", omittingEmptySubsequences: false)
-        guard pieces.count > 1, let last = pieces.last else { return nil }
-        let name = last.split(separator: "<|object_ref_end|>", omittingEmptySubsequences: false)
-        return name.count > 1 ? String(name[0]) : nil
     }
 
     /// Whether two answers are the same but for white space at the ends and a final full stop.

@@ -1,4 +1,5 @@
 import Media
+import Models
 
 /// Reading lines of text.
 struct TextTask {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Inference
+import Media
 import Models
 import Terminal
 
@@ -32,9 +33,14 @@ struct ChatCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Choose among so many of the likeliest tokens; 0 among all.", valueName: "k"))
     var topK: Int?
     @Option(help: ArgumentHelp("Equal seeds give equal answers.", valueName: "n")) var seed: UInt64 = 0
+    @Option(
+        help: ArgumentHelp(
+            "Write the last picture with the places that the answer names drawn on it; needs --prompt.",
+            valueName: "out.png"), completion: .file()) var draw: String?
     @Flag(help: "Print one JSON object; needs --prompt.") var json = false
 
     func validate() throws {
+        if draw != nil, prompt == nil || image.isEmpty { throw ValidationError("--draw needs --prompt and --image") }
         if json, prompt == nil { throw ValidationError("--json needs --prompt") }
         let fromInput = image.count { $0 == "-" }
         if fromInput > 1 {
@@ -61,10 +67,14 @@ struct ChatCommand: ParsableCommand {
             return
         }
         let answer = try session.ask(prompt, streams: !json)
+        let regions = GroundedRegion.all(in: answer.markedText)
+        let seen = pictures.last.flatMap { if case .image(let image) = $0 { image } else { nil } }
+        if let draw, let seen { try seen.drawing(regions).write(to: Paths.expanded(draw)) }
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            TerminalOutput.standardOutput.line(String(decoding: try encoder.encode(ChatOutput(answer)), as: UTF8.self))
+            let output = try encoder.encode(ChatOutput(answer, regions, in: seen))
+            TerminalOutput.standardOutput.line(String(decoding: output, as: UTF8.self))
         }
         if answer.generation.finishReason == .cancelled { throw ExitCode(Failure.failed) }
     }

@@ -1,5 +1,6 @@
 import Data
 import Foundation
+import Models
 
 /// The demo's page: one file with everything in it, pictures included, so that it can be moved and sent.
 struct DemoPage {
