@@ -12,7 +12,8 @@ struct ModuleVerifier: FolderVerifier {
     static let kind = "module"
 
     private static let modules: [any GoldenModule.Type] = [
-        CLIPVisionModule.self, SiglipVisionModule.self, NaViTModule.self,
+        CLIPVisionModule.self, SiglipVisionModule.self, NaViTModule.self, CAbstractorModule.self,
+        AveragePoolModule.self, AttentionPoolModule.self, PerceiverModule.self, MixtureModule.self,
     ]
 
     static func matches(_ contents: GoldenContents) -> Bool {

@@ -1,0 +1,127 @@
+public import NN
+public import Torch
+
+/// Feed-forward experts of which a router picks the best few for each token (Shazeer et al. 2017; Mixtral's layout).
+///
+/// No token is dropped, and an expert computes just the tokens that chose it: the cost follows the active experts,
+/// however many there are.
+public final class MixtureOfExperts: FeedForward {
+    public struct Configuration: Sendable, Hashable {
+        public var experts: Int
+        /// Experts for each token.
+        public var active: Int
+        /// How much the balance of the experts weighs in the loss (MM1, section 3.4).
+        public var balanceWeight: Double
+        /// How much the size of the router's scores weighs in the loss.
+        public var routerWeight: Double
+
+        public init(experts: Int, active: Int = 2, balanceWeight: Double = 0.01, routerWeight: Double = 0.001) {
+            precondition(active > 0 && active <= experts, "as many experts as each token takes")
+            self.experts = experts
+            self.active = active
+            self.balanceWeight = balanceWeight
+            self.routerWeight = routerWeight
+        }
+    }
+
+    public let configuration: Configuration
+    public let router: Linear
+    public let experts: [GatedFeedForward]
+
+    /// Takes `gate.weight` and `experts.N.{w1,w2,w3}.weight` from the scope.
+    public init(
+        _ configuration: Configuration, hiddenSize: Int, feedForwardSize: Int, activation: Activation,
+        _ scope: ParameterScope, initialization: Initialization = .normal(0.02)
+    ) throws {
+        self.configuration = configuration
+        router = try Linear(
+            hiddenSize, configuration.experts, bias: false, scope["gate"], initialization: initialization)
+        experts = try (0..<configuration.experts).map { index in
+            let expert = scope["experts"][index]
+            func layer(_ input: Int, _ output: Int, _ name: String) throws -> Linear {
+                try Linear(input, output, bias: false, expert[name], initialization: initialization)
+            }
+            return GatedFeedForward(
+                gate: try layer(hiddenSize, feedForwardSize, "w1"), up: try layer(hiddenSize, feedForwardSize, "w3"),
+                down: try layer(feedForwardSize, hiddenSize, "w2"), activation: activation)
+        }
+    }
+
+    public func callAsFunction(_ x: Tensor) throws -> Tensor { try routed(x).output }
+
+    /// `[…, hidden]` gives the same shape, and how the tokens were dealt out.
+    public func routed(_ x: Tensor) throws -> (output: Tensor, routing: Routing) {
+        let flat = try x.reshape([-1, x.size(-1)]), tokens = flat.size(0), active = configuration.active
+        let routing = try Routing(logits: router(flat), active: active)
+        guard tokens > 0 else { return (x, routing) }
+
+        // Places sorted by expert: each expert's tokens lie together.
+        let order = routing.order, device = x.device
+        let gathered = try flat.indexSelect(0, Tensor(order.map { $0 / active }).to(device))
+        var parts: [Tensor] = [], start = 0
+        for (expert, count) in zip(experts, routing.counts) where count > 0 {
+            parts.append(try expert(gathered.slice(0, start..<start + count)))
+            start += count
+        }
+        var inverse = [Int](repeating: 0, count: order.count)
+        for (row, place) in order.enumerated() { inverse[place] = row }
+        let outputs = try Tensor.cat(parts).indexSelect(0, Tensor(inverse).to(device))
+            .view([tokens, active, flat.size(1)])
+        let weights = try routing.weights.to(x.dtype).unsqueeze(2)
+        return (try (outputs * weights).sum([1]).reshape(x.shape), routing)
+    }
+}
+
+/// How a router dealt tokens out to experts.
+public struct Routing: Sendable {
+    /// The router's scores, `[tokens, experts]`, float32.
+    public let logits: Tensor
+    /// The chosen experts of each token, best first, `[tokens, active]`, int64.
+    public let experts: Tensor
+    /// Their shares, which add up to 1, `[tokens, active]`, float32.
+    public let weights: Tensor
+    /// How many tokens each expert computes.
+    public let counts: [Int]
+    /// Places of `experts`, flat, sorted by expert.
+    let order: [Int]
+
+    init(logits: Tensor, active: Int) throws {
+        self.logits = try logits.to(.float32)
+        let best = try self.logits.softmax(-1).topK(active)
+        experts = best.indices
+        weights = try best.values / best.values.sum([-1], keepDimensions: true)
+        var rows = [[Int]](repeating: [], count: logits.size(1))
+        for (place, expert) in try best.indices.integers().enumerated() { rows[expert].append(place) }
+        counts = rows.map(\.count)
+        order = rows.flatMap { $0 }
+    }
+
+    /// The load-balancing loss of Switch Transformers (equations 4 to 6), as Mixtral has it for several choices a token
+    /// and all layers together: the number of experts times the sum, over choices and experts, of the share of tokens
+    /// that chose an expert and its mean probability. Evenly spread tokens give the number of choices.
+    ///
+    /// - Parameters:
+    ///   - routings: those of all layers, over the same tokens.
+    ///   - counting: which tokens count, `[tokens]`, 1 or 0; all where it is nil.
+    public static func balanceLoss(_ routings: [Routing], counting mask: Tensor? = nil) throws -> Tensor {
+        guard let first = routings.first else { return try Tensor.scalar(0) }
+        let count = first.logits.size(1)
+        let probabilities = try Tensor.cat(routings.map { try $0.logits.softmax(-1) })
+        // [layers × tokens, active, experts]
+        let chosen = try Tensor.cat(routings.map { try $0.experts.oneHot(count).to(.float32) })
+        guard let mask else {
+            return try (chosen.mean([0]) * probabilities.mean([0]).unsqueeze(0)).sum() * Double(count)
+        }
+        let weight = try mask.to(.float32).reshape([-1]).tile(routings.count)  // [layers × tokens]
+        let total = try weight.sum()
+        let share = try (chosen * weight.unsqueeze(1).unsqueeze(2)).sum([0]) / total
+        let probability = try (probabilities * weight.unsqueeze(1)).sum([0]) / total
+        return try (share * probability.unsqueeze(0)).sum() * Double(count)
+    }
+
+    /// The router z-loss of ST-MoE (equation 5): the mean square of each token's log-sum-exp of scores, over all layers.
+    public static func routerLoss(_ routings: [Routing]) throws -> Tensor {
+        guard !routings.isEmpty else { return try Tensor.scalar(0) }
+        return try Tensor.cat(routings.map(\.logits)).logSumExp([-1]).square().mean()
+    }
+}
