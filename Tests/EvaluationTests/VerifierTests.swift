@@ -15,8 +15,11 @@ import Testing
     static let others = ["image_formats", "tokenizers", "videos"]
     /// What is verified of the shared fixtures, where they are there.
     static let shared = [
-        "chat_templates", "images", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl", "qwen2vl_tied_sharded", "resize",
-        "smart_resize", "tokenizer_internlm2", "tokenizer_internvl_qwen2", "tokenizer_qwen1", "tokenizer_qwen2vl",
+        "attention_pool", "avg_pool_connector", "c_abstractor", "chat_templates", "clip_vision", "images", "moe_top2",
+        "navit", "perceiver_resampler", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl", "qwen2vl_tied_sharded",
+        "resize",
+        "siglip_vision", "smart_resize", "tokenizer_internlm2", "tokenizer_internvl_qwen2", "tokenizer_qwen1",
+        "tokenizer_qwen2vl",
     ]
     static let sharedThere = shared.filter { name in
         Fixtures.shared.map { FileManager.default.fileExists(atPath: $0.appending(path: name).path) } ?? false
