@@ -136,11 +136,15 @@ let package = Package(
         .target(
             name: "Serving", dependencies: ["Inference", "Models", "NN", "Torch", "Media", "Text"],
             swiftSettings: optimised),
+        // Only programs choose their allocator; libraries and tests use the system's.
+        .target(
+            name: "CAllocator",
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libjemalloc_pic.a"], .when(platforms: [.linux]))]),
         .target(name: "EmbeddedModel", resources: [.copy("omma-nano")], swiftSettings: strict),
         .executableTarget(
             name: "omma",
             dependencies: [
-                "EmbeddedModel", "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training",
+                "CAllocator", "EmbeddedModel", "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training",
                 "Evaluation", "Safetensors", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
