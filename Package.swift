@@ -144,7 +144,8 @@ let package = Package(
         .executableTarget(
             name: "omma",
             dependencies: [
-                "CAllocator", "EmbeddedModel", "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Training",
+                "CAllocator", "EmbeddedModel", "Models", "NN", "Torch", "Media", "Text", "Data", "Inference",
+                "Training",
                 "Evaluation", "Safetensors", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
