@@ -153,6 +153,9 @@ let package = Package(
         .executableTarget(
             name: "tokenizer-benchmark", dependencies: ["Text"], path: "Benchmarks/tokenizer",
             exclude: ["compare.py", "run.sh"], swiftSettings: strict),
+        .executableTarget(
+            name: "pictures-benchmark", dependencies: ["Media"], path: "Benchmarks/pictures",
+            exclude: ["compare.py", "run.sh"], swiftSettings: strict),
 
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"], swiftSettings: optimised),
         .target(
