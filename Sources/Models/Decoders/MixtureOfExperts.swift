@@ -26,7 +26,7 @@ public final class MixtureOfExperts: FeedForward {
 
     public let configuration: Configuration
     public let router: Linear
-    public let experts: [GatedFeedForward]
+    public let experts: [any FeedForward]
 
     /// Takes `gate.weight` and `experts.N.{w1,w2,w3}.weight` from the scope.
     public init(
@@ -45,6 +45,14 @@ public final class MixtureOfExperts: FeedForward {
                 gate: try layer(hiddenSize, feedForwardSize, "w1"), up: try layer(hiddenSize, feedForwardSize, "w3"),
                 down: try layer(feedForwardSize, hiddenSize, "w2"), activation: activation)
         }
+    }
+
+    /// A mixture of parts that were built elsewhere.
+    public init(_ configuration: Configuration, router: Linear, experts: [any FeedForward]) {
+        precondition(experts.count == configuration.experts, "as many experts as the configuration has")
+        self.configuration = configuration
+        self.router = router
+        self.experts = experts
     }
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor { try routed(x).output }
