@@ -50,7 +50,7 @@ struct ObjectiveTests {
                 isCausal: isSoftmax, hasHead: !isSoftmax), store.root)
         let step = try optimizer(store)
         var losses: [Double] = []
-        for index in 0..<(isSoftmax ? 80 : 50) {
+        for index in 0..<(isSoftmax ? 64 : 32) {
             let (pictures, texts) = try pairs(UInt64(100 + index))
             losses.append(
                 try step(rate: isSoftmax ? 1e-3 : 3e-3) {
