@@ -66,7 +66,7 @@ public final class Generator {
         onToken: (Int, Int32) throws -> Bool = { _, _ in true }
     ) throws -> [GenerationResult] {
         precondition(sequences.count == options.count, "options for each conversation")
-        let limit = model.decoder.configuration.maxPositions
+        let limit = model.decoder.configuration.contextLength
         var answers = try zip(sequences, options).map { sequence, options in
             try Answer(sequence, options, cache: useCache ? model.decoder.makeCache(limit: limit) : nil, limit: limit)
         }
@@ -137,8 +137,7 @@ private struct Answer {
             return
         }
         result.tokens.append(token)
-        whole.rows.append(TokenRow(id: token, position: SIMD3(repeating: whole.nextPosition)))
-        whole.nextPosition += 1
+        whole.append(generated: token)
         if try !onToken(token) {
             result.finishReason = .cancelled
             isActive = false

@@ -16,22 +16,45 @@ public final class VisionLanguageModel {
 
     /// Hidden states behind the last norm: `[tokens, hidden]`.
     public func hiddenStates(_ input: ModelInput, _ context: ForwardContext = ForwardContext()) throws -> Tensor {
-        let device = decoder.embedding.weight.tensor.device
         try checkRange(input)
-        var embeddings = try decoder.embedding(input.ids.to(device))
+        var features: Tensor?
         if !input.items.isEmpty {
             guard let vision else {
                 throw ProcessingError.unsupported("this model reads text only; the input has pictures")
             }
-            guard let rows = input.visualRows else {
-                throw ProcessingError.mediaCount(kind: "picture", given: input.items.count, placed: 0)
-            }
-            let features = try vision.features(input.items, context)
-            try context.observe("vision.merger", features)
-            embeddings = try embeddings.indexCopy(0, rows.to(device), features.to(embeddings.dtype))
+            let made = try vision.features(input.items, context)
+            try context.observe("vision.features", made)
+            features = made
         }
-        try context.observe("inputs_embeds", embeddings)
-        return try decoder(embeddings, positions: input.positions, segments: input.segments, context: context)
+        let embedded = try embed(input, features: features)
+        try context.observe("inputs_embeds", embedded.tokens)
+        if let columns = embedded.columns { try context.observe("cross_attention_columns", columns) }
+        return try decoder(embedded.tokens, input, memory: embedded.columns, context: context)
+    }
+
+    /// What the decoder reads: `[tokens, hidden]` and, where the input has them, columns of gated cross-attention,
+    /// `[columns, hidden]`.
+    ///
+    /// - Parameter features: those of all items of the input, one item after another.
+    public func embed(_ input: ModelInput, features: Tensor?) throws -> (tokens: Tensor, columns: Tensor?) {
+        let device = decoder.embedding.weight.tensor.device
+        let words = try decoder.embedding(input.ids.to(device))
+        guard !input.items.isEmpty else { return (words, nil) }
+        let expected = input.items.reduce(0) { $0 + $1.featureCount }
+        guard let features, features.size(0) == expected else {
+            throw ProcessingError.tokenCount(item: 0, expected: features?.size(0) ?? 0, found: expected)
+        }
+        let seen = try features.to(words.dtype), columns = try input.memory.map { try self.columns($0, seen) }
+        guard let rows = input.visualRows else { return (words, columns) }
+        let placed = try input.visualFeatures.map { try seen.indexSelect(0, $0.to(device)) } ?? seen
+        return (try words.indexCopy(0, rows.to(device), placed), columns)
+    }
+
+    /// What gated cross-attention sees, `[columns, hidden]`: features and, for tags, embeddings of their words.
+    private func columns(_ memory: VisualMemory, _ features: Tensor) throws -> Tensor {
+        let device = features.device
+        let all = try memory.tagIDs.map { try Tensor.cat([features, decoder.embedding($0.to(device))]) } ?? features
+        return try all.indexSelect(0, memory.order.to(device))
     }
 
     /// Scores of the next token, `[rows, vocabulary]`, for hidden states `[rows, hidden]`.

@@ -43,3 +43,26 @@ public final class GatedFeedForward: FeedForward {
         return try down(activation(gate(x)) * up(x))
     }
 }
+
+/// The same with gate and up in one matrix, one behind the other.
+public final class StackedGatedFeedForward: FeedForward {
+    public let gateAndUp: Linear
+    public let down: Linear
+    public let activation: Activation
+    private let isGateFirst: Bool
+
+    /// - Parameter gateAndUp: without a bias.
+    public init(_ gateAndUp: Linear, isGateFirst: Bool, down: Linear, activation: Activation) {
+        self.gateAndUp = gateAndUp
+        self.isGateFirst = isGateFirst
+        self.down = down
+        self.activation = activation
+    }
+
+    public func callAsFunction(_ x: Tensor) throws -> Tensor {
+        let halves = try gateAndUp.weight.tensor.chunk(2, dimension: 0)
+        let gate = halves[isGateFirst ? 0 : 1], up = halves[isGateFirst ? 1 : 0]
+        if activation == .silu { return try down(x.gatedLinear(gate, up)) }
+        return try down(activation(x.linear(gate)) * x.linear(up))
+    }
+}

@@ -31,7 +31,7 @@ public final class BatchEngine: ServingEngine {
         generation = chat.folder.generation
         let model = chat.generator.model, decoder = model.decoder.configuration
         facts = EngineFacts(
-            contextLength: decoder.maxPositions, vocabularySize: decoder.vocabularySize,
+            contextLength: decoder.contextLength, vocabularySize: decoder.vocabularySize,
             parameters: model.store.parameters.reduce(0) { $0 + $1.count }, device: "\(chat.device)",
             cacheBytesPerToken: decoder.layers * 2 * decoder.keyValueHeads * decoder.headSize
                 * model.decoder.embedding.weight.tensor.dtype.size)

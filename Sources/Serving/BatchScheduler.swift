@@ -161,11 +161,12 @@ final class BatchScheduler {
         let prompt = answer.request.prompt
         let range = start..<min(start + options.prefillChunk, prompt.rows.count)
         let logits: [Float]? = try measured {
-            let embeddings = try answer.embeddings ?? embed(answer)
-            answer.embeddings = embeddings
+            let embedded = try answer.embedded ?? embed(answer)
+            answer.embedded = embedded
             let hidden = try model.decoder(
-                embeddings.slice(0, range), positions: prompt.rows[range].map(\.position),
-                segments: Segments(lengths: [range.count]), context: context([answer.cache]))
+                embedded.tokens.slice(0, range), embedded.input.chunk(range),
+                memory: start == 0 ? embedded.columns : nil,
+                context: context([answer.cache]))
             guard range.upperBound == prompt.rows.count else { return nil }
             let last = try hidden.slice(0, range.count - 1..<range.count)
             return try model.logits(last).to(.float32).to(.cpu).values()
@@ -175,20 +176,18 @@ final class BatchScheduler {
             answer.stage = .prompt(range.upperBound)
             return
         }
-        answer.embeddings = nil
+        answer.embedded = nil
         answer.features = []
         answer.stage = .decode
         if let summary = try answer.take(logits) { end(answer, summary) }
     }
 
-    /// `[prompt tokens, hidden]`, with the features of the items in their places.
-    private func embed(_ answer: RunningAnswer) throws -> Tensor {
+    /// The whole prompt as the decoder reads it.
+    private func embed(_ answer: RunningAnswer) throws -> RunningAnswer.Embedded {
         let input = try ModelInput([answer.request.prompt])
-        let device = model.decoder.embedding.weight.tensor.device
-        let embeddings = try model.decoder.embedding(input.ids.to(device))
-        guard let rows = input.visualRows else { return embeddings }
-        let features = try answer.features.count == 1 ? answer.features[0] : Tensor.cat(answer.features)
-        return try embeddings.indexCopy(0, rows.to(device), features.to(embeddings.dtype))
+        let features = answer.features.isEmpty ? nil : try Tensor.cat(answer.features)
+        let (tokens, columns) = try model.embed(input, features: features)
+        return RunningAnswer.Embedded(input: input, tokens: tokens, columns: columns)
     }
 
     /// Brings a token to every answer whose prompt is read.

@@ -15,13 +15,21 @@ final class RunningAnswer {
         case decode
     }
 
+    struct Embedded {
+        let input: ModelInput
+        /// `[prompt tokens, hidden]`.
+        let tokens: Tensor
+        /// Columns of gated cross-attention.
+        let columns: Tensor?
+    }
+
     let submission: Submission
     let cache: KeyValueCache
     var stage: Stage
     /// Features of the items so far, each `[tokens, hidden]`.
     var features: [Tensor] = []
-    /// `[prompt tokens, hidden]`, from the first chunk to the last.
-    var embeddings: Tensor?
+    /// The prompt as the decoder reads it, from the first chunk to the last.
+    var embedded: Embedded?
     private(set) var tokens: [Int32] = []
     private let room: Int
     private var sampler: Sampler
@@ -34,7 +42,7 @@ final class RunningAnswer {
     private var firstToken: ContinuousClock.Instant?
 
     init(_ submission: Submission, model: VisionLanguageModel, tokenizer: Tokenizer) throws {
-        let request = submission.request, limit = model.decoder.configuration.maxPositions
+        let request = submission.request, limit = model.decoder.configuration.contextLength
         self.submission = submission
         cache = model.decoder.makeCache(limit: limit)
         room = min(request.maxTokens, limit - request.prompt.rows.count)

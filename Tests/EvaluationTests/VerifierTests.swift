@@ -15,9 +15,9 @@ import Testing
     static let others = ["image_formats", "tokenizers", "videos"]
     /// What is verified of the shared fixtures, where they are there.
     static let shared = [
-        "attention_pool", "avg_pool_connector", "c_abstractor", "chat_templates", "clip_vision", "images", "moe_top2",
-        "navit", "perceiver_resampler", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl", "qwen2vl_tied_sharded",
-        "resize",
+        "attention_pool", "avg_pool_connector", "c_abstractor", "chat_templates", "clip_vision", "images",
+        "internvl2_internlm2", "internvl2_qwen2", "internvl_tiling", "moe_top2", "navit", "nvlm_d",
+        "perceiver_resampler", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl", "qwen2vl_tied_sharded", "resize",
         "siglip_vision", "smart_resize", "tokenizer_internlm2", "tokenizer_internvl_qwen2", "tokenizer_qwen1",
         "tokenizer_qwen2vl",
     ]

@@ -66,7 +66,7 @@ import Torch
                 others[changed].rows[row].id = (others[changed].rows[row].id + 7) % 400
             }
             for item in others[changed].items.indices {
-                others[changed].items[item].patches = try others[changed].items[item].patches * -3
+                others[changed].items[item].pixels = try others[changed].items[item].pixels * -3
             }
             let before = try logits(tiny.model, sequences), after = try logits(tiny.model, others)
             for index in sequences.indices where index != changed {

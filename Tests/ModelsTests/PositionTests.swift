@@ -51,8 +51,8 @@ import Torch
         // A pixel tells where it is: red its column, green its row, blue both.
         let pixels = (0..<56).flatMap { y in (0..<56).flatMap { x in [UInt8(x), UInt8(y), UInt8(x + y)] } }
         let item = try NativeResolution().item(Image(width: 56, height: 56, pixels: pixels))
-        #expect(item.patches.shape == [16, 1176] && item.tokenCount == 4)
-        let values = try item.patches.floats()
+        #expect(item.pixels.shape == [16, 1176] && item.tokenCount == 4)
+        let values = try item.pixels.floats()
         let order = [
             (0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 0), (2, 1), (3, 0), (3, 1), (2, 2),
             (2, 3), (3, 2), (3, 3),
@@ -90,7 +90,8 @@ import Torch
         let configuration = DecoderConfiguration(
             vocabularySize: 8, hiddenSize: 128, feedForwardSize: 8, layers: 1, heads: 1, keyValueHeads: 1,
             positions: .multimodal(sections: [16, 24, 24]))
-        let table = try RotaryPositions(configuration).table(for: [SIMD3(3, 50, 700)], device: .cpu)
+        let table = try RotaryPositions(configuration).table(
+            for: [SIMD3(3, 50, 700)], segments: Segments(lengths: [1]), lengths: [1], device: .cpu)
         let cosines = try table.cosine.floats()
         for index in 0..<64 {
             let position = index < 16 ? 3.0 : index < 40 ? 50.0 : 700.0

@@ -38,7 +38,7 @@ import Torch
             #expect(sequence.imageTokenCount == count, "\(width)×\(height)")
             #expect(sequence.rows.count(where: { $0.item == 0 }) == count)
             #expect(sequence.rows.allSatisfy { ($0.item == 0) == ($0.id == processor.configuration.imageToken) })
-            #expect(sequence.items[0].patches.shape == [count * 4, 3 * 2 * 8 * 8])
+            #expect(sequence.items[0].pixels.shape == [count * 4, 3 * 2 * 8 * 8])
             #expect(sequence.items[0].originalWidth == width && sequence.items[0].originalHeight == height)
         }
     }

@@ -148,9 +148,9 @@ public struct ModelBench {
         let grid = PatchGrid(time: 1, height: height / vision.patchSize, width: width / vision.patchSize)
         let length = vision.channels * vision.temporalPatchSize * vision.patchSize * vision.patchSize
         return VisualItem(
-            kind: .image, grid: grid, patches: try RandomGenerator(seed: 2).normal([grid.count, length]),
-            originalWidth: width, originalHeight: height, tokenCount: grid.count / (vision.mergeSize * vision.mergeSize)
-        )
+            kind: .image, layout: .patches(grid), pixels: try RandomGenerator(seed: 2).normal([grid.count, length]),
+            originalWidth: width, originalHeight: height, patchCount: grid.count,
+            featureCount: grid.count / (vision.mergeSize * vision.mergeSize))
     }
 
     private func loadModel() throws -> VisionLanguageModel {

@@ -7,41 +7,104 @@ import Models
 struct GoldenConversation {
     let messages: Conversation
     let options: ProcessingOptions
+    /// The case's own limit of tiles.
+    let maxTiles: Int?
+
+    /// Whether a case holds a conversation, as messages or as a question with a history.
+    static func isConversation(_ golden: GoldenJSON) -> Bool {
+        golden["messages"].array != nil || golden["question"].string != nil
+    }
 
     init(_ golden: GoldenJSON, folder: URL) throws {
-        let frames = golden["video_frames"].strings ?? []
-        var images = (golden["images_in_order"].strings ?? []).makeIterator()
-        func picture(_ file: String) throws -> Image {
-            let file = file.hasPrefix("images/") ? String(file.dropFirst(7)) : file
-            // JPEG decoders may differ by a grey level; the reference's own decoding rules that out.
-            let decoded = folder.appending(
-                path: "images/decoded/\(file.split(separator: ".").dropLast().joined(separator: ".")).rgb.png")
-            let path =
-                FileManager.default.fileExists(atPath: decoded.path)
-                ? decoded : folder.appending(path: "images/\(file)")
-            return try Image(contentsOf: path.path, policy: .asPillow)
-        }
-        func part(_ json: GoldenJSON) throws -> Part {
-            switch json["type"].string {
-            case "image":
-                guard let file = images.next() ?? json["image"].string else {
-                    throw GoldenError(file: folder.path, fault: "a case names no file for a picture")
-                }
-                return .image(try picture(file))
-            case "video": return .video(Video(frames: try frames.map(picture), framesPerSecond: 2))
-            default: return .text(json["text"].string ?? "")
-            }
-        }
-        messages = try (golden["messages"].array ?? []).map { json in
-            guard let role = json["role"].string.flatMap(Role.init(rawValue:)) else {
-                throw GoldenError(file: folder.path, fault: "a message has no role")
-            }
-            if let text = json["content"].string { return Message(role, text) }
-            return Message(role, try (json["content"].array ?? []).map(part))
-        }
+        var pictures = GoldenPictures(golden, folder: folder)
+        messages =
+            golden["question"].isNull
+            ? try (golden["messages"].array ?? []).map { try Self.message($0, &pictures, folder) }
+            : try Self.dialogue(golden, &pictures)
         var variables = (golden["template_kwargs"].object ?? [:]).compactMapValues(\.bool)
         // Training cases hold whole conversations; the others ask for an answer.
         let prompt = variables.removeValue(forKey: "add_generation_prompt") ?? golden["labels"].isNull
-        options = ProcessingOptions(addGenerationPrompt: prompt, templateVariables: variables)
+        options = ProcessingOptions(
+            addGenerationPrompt: prompt, templateVariables: variables,
+            isRaw: golden["mode"].string == "chat_without_chat_prompt")
+        maxTiles = golden["max_num"].int.flatMap { $0 > 0 ? $0 : nil }
+    }
+
+    func process(_ processor: any ConversationProcessor) throws -> ProcessedSequence {
+        let processor = try maxTiles.map { try processor.limitingTiles($0) } ?? processor
+        return try processor.process(messages, options)
+    }
+
+    private static func message(
+        _ json: GoldenJSON, _ pictures: inout GoldenPictures, _ folder: URL
+    ) throws -> Message {
+        guard let role = json["role"].string.flatMap(Role.init(rawValue:)) else {
+            throw GoldenError(file: folder.path, fault: "a message has no role")
+        }
+        if let text = json["content"].string { return Message(role, text) }
+        return Message(
+            role,
+            try (json["content"].array ?? []).map { json in
+                switch json["type"].string {
+                case "image": .image(try pictures.next(json["image"].string))
+                case "video": .video(try pictures.video())
+                default: .text(json["text"].string ?? "")
+                }
+            })
+    }
+
+    /// A system message, pairs of questions and answers, a question, and perhaps its answer. `<image>` marks pictures.
+    private static func dialogue(_ golden: GoldenJSON, _ pictures: inout GoldenPictures) throws -> Conversation {
+        var messages: Conversation = []
+        if let system = golden["system_message"].string { messages.append(Message(.system, system)) }
+        if golden["mode"].string == "chat_without_sys_prompt" { messages.append(Message(.system, "")) }
+        func question(_ text: String, _ pictures: inout GoldenPictures) throws -> Message {
+            var parts: [Part] = []
+            for (index, piece) in text.split(separator: "<image>", omittingEmptySubsequences: false).enumerated() {
+                if index > 0 { parts.append(.image(try pictures.next(nil))) }
+                if !piece.isEmpty { parts.append(.text(String(piece))) }
+            }
+            return Message(.user, parts)
+        }
+        for turn in golden["history"].array ?? [] {
+            messages.append(try question(turn[0].string ?? "", &pictures))
+            messages.append(Message(.assistant, turn[1].string ?? ""))
+        }
+        messages.append(try question(golden["question"].string ?? "", &pictures))
+        if let answer = golden["answer"].string { messages.append(Message(.assistant, answer)) }
+        return messages
+    }
+}
+
+/// The pictures of a case, in its order.
+private struct GoldenPictures {
+    private let folder: URL
+    private let frames: [String]
+    private var names: ArraySlice<String>
+
+    init(_ golden: GoldenJSON, folder: URL) {
+        self.folder = folder
+        frames = golden["video_frames"].strings ?? []
+        names = (golden["images_in_order"].strings ?? [])[...]
+    }
+
+    /// The next picture, or the one of this name where the case has no list.
+    mutating func next(_ name: String?) throws -> Image {
+        guard let file = names.popFirst() ?? name else {
+            throw GoldenError(file: folder.path, fault: "a case names no file for a picture")
+        }
+        return try picture(file)
+    }
+
+    func video() throws -> Video { Video(frames: try frames.map(picture), framesPerSecond: 2) }
+
+    private func picture(_ file: String) throws -> Image {
+        let file = file.hasPrefix("images/") ? String(file.dropFirst(7)) : file
+        // JPEG decoders may differ by a grey level; the reference's own decoding rules that out.
+        let decoded = folder.appending(
+            path: "images/decoded/\(file.split(separator: ".").dropLast().joined(separator: ".")).rgb.png")
+        let path =
+            FileManager.default.fileExists(atPath: decoded.path) ? decoded : folder.appending(path: "images/\(file)")
+        return try Image(contentsOf: path.path, policy: .asPillow)
     }
 }

@@ -34,14 +34,3 @@ struct SmartResizeVerifier: FolderVerifier {
         }
     }
 }
-
-/// InternVL's tiling, which is recognised so that the report can say that it is not verified.
-struct TilingVerifier: FolderVerifier {
-    static let kind = "InternVL tiling"
-
-    static func matches(_ contents: GoldenContents) -> Bool { !contents.json["candidate_order"].isNull }
-
-    static func verify(_ contents: GoldenContents, _ report: inout VerifyReport) throws {
-        report.add("internvl_tiling", holds: false, "goldens of InternVL's tiling are not supported yet")
-    }
-}

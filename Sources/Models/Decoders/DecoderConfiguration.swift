@@ -20,13 +20,19 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public var normEpsilon: Double
     public var ropeBase: Double
     public var positions: Positions
+    public var rotaryScaling = RotaryScaling.none
     public var activation: Activation
     /// Whether the query, key and value projections have a bias.
     public var hasAttentionBias: Bool
+    /// Whether the projection behind attention has a bias.
+    public var hasAttentionOutputBias = false
     /// Whether the output head is the embedding.
     public var hasTiedHead: Bool
     public var maxPositions: Int
     public var initializerRange: Double
+    public var naming = DecoderNaming.llama
+    /// The distance of the layers with gated cross-attention, whose groups end with one; nil for none.
+    public var crossAttentionEvery: Int?
 
     public init(
         vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layers: Int, heads: Int, keyValueHeads: Int,
@@ -49,5 +55,18 @@ public struct DecoderConfiguration: Sendable, Hashable {
         self.hasTiedHead = hasTiedHead
         self.maxPositions = maxPositions
         self.initializerRange = initializerRange
+    }
+
+    /// Whether layer `index` has gated cross-attention.
+    public func hasCrossAttention(_ index: Int) -> Bool {
+        crossAttentionEvery.map { (index + 1).isMultiple(of: $0) } ?? false
+    }
+
+    /// Tokens that a sequence may have: frequencies that grow with the length go beyond those of pre-training.
+    public var contextLength: Int {
+        if case .dynamic(let factor, let trained) = rotaryScaling {
+            return max(maxPositions, Int(factor * Double(trained)))
+        }
+        return maxPositions
     }
 }

@@ -8,11 +8,16 @@ public final class KeyValueCache {
     private var layers: [(key: Tensor, value: Tensor)?]
     private var lengths: [Int]
     private let limit: Int
+    /// Keys and values of the columns that gated cross-attention sees, by layer: the same for every token.
+    private var columns: [(key: Tensor, value: Tensor)?]
+    /// The length that scales the rotary frequencies: the prompt's.
+    private var rotaryLength: Int?
 
     /// - Parameter limit: tokens that the sequence may hold at most.
     public init(layers: Int, limit: Int) {
         self.layers = Array(repeating: nil, count: layers)
         lengths = Array(repeating: 0, count: layers)
+        columns = Array(repeating: nil, count: layers)
         self.limit = limit
     }
 
@@ -20,7 +25,32 @@ public final class KeyValueCache {
     public var length: Int { lengths.min() ?? 0 }
 
     /// Bytes held.
-    public var byteCount: Int { layers.reduce(0) { $0 + ($1.map { $0.key.byteCount + $0.value.byteCount } ?? 0) } }
+    public var byteCount: Int {
+        (layers + columns).reduce(0) { $0 + ($1.map { $0.key.byteCount + $0.value.byteCount } ?? 0) }
+    }
+
+    /// The length that scales the rotary frequencies: that of the first tokens, whatever comes behind them.
+    func fixRotaryLength(_ length: Int) -> Int {
+        if let rotaryLength { return rotaryLength }
+        rotaryLength = length
+        return length
+    }
+
+    /// Adds columns of gated cross-attention to a layer and gives all that it holds now.
+    func appendColumns(layer: Int, key: Tensor, value: Tensor) throws -> (key: Tensor, value: Tensor) {
+        let held = try columns[layer].map { held in
+            (key: try Tensor.cat([held.key, key]), value: try Tensor.cat([held.value, value]))
+        }
+        let all = held ?? (key, value)
+        columns[layer] = all
+        return all
+    }
+
+    /// Columns that the gated layers hold.
+    var columnCount: Int { columns.reduce(0) { max($0, $1?.key.size(0) ?? 0) } }
+
+    /// The columns that a layer holds; nil for none.
+    func heldColumns(layer: Int) -> (key: Tensor, value: Tensor)? { columns[layer] }
 
     /// Adds keys and values (`[tokens, key-value heads, head size]`) of a layer and gives all that it holds now.
     public func append(layer: Int, key: Tensor, value: Tensor) throws -> (key: Tensor, value: Tensor) {
@@ -50,9 +80,13 @@ public final class KeyValueCache {
         return made
     }
 
-    /// Keeps the first `length` tokens.
+    /// Keeps the first `length` tokens; no tokens, no columns.
     public func truncate(to length: Int) {
         lengths = lengths.map { min($0, max(0, length)) }
+        if length <= 0 {
+            columns = columns.map { _ in nil }
+            rotaryLength = nil
+        }
     }
 }
 

@@ -10,32 +10,42 @@ public final class LanguageDecoder {
     public let head: Linear
     private let rotary: RotaryPositions
 
-    /// Takes `model.*` and, unless tied, `lm_head.*` from the scope.
+    /// Takes the decoder's parameters and, unless tied, the head's from the scope, by the configuration's names.
     public init(_ configuration: DecoderConfiguration, _ scope: ParameterScope) throws {
         self.configuration = configuration
-        let model = scope["model"], start = Initialization.normal(configuration.initializerRange)
+        let naming = configuration.naming, start = Initialization.normal(configuration.initializerRange)
+        let model = naming.model.isEmpty ? scope : scope[naming.model]
         embedding = try Embedding(
-            configuration.vocabularySize, configuration.hiddenSize, model["embed_tokens"], initialization: start)
+            configuration.vocabularySize, configuration.hiddenSize, model[naming.embedding], initialization: start)
         layers = try (0..<configuration.layers).map {
             try DecoderLayer(configuration, layer: $0, model["layers"][$0])
         }
-        norm = try RMSNorm(configuration.hiddenSize, epsilon: configuration.normEpsilon, model["norm"])
+        norm = try RMSNorm(configuration.hiddenSize, epsilon: configuration.normEpsilon, model[naming.norm])
         head =
             configuration.hasTiedHead
             ? Linear(weight: embedding.weight)
             : try Linear(
-                configuration.hiddenSize, configuration.vocabularySize, bias: false, scope["lm_head"],
+                configuration.hiddenSize, configuration.vocabularySize, bias: false, scope[naming.head],
                 initialization: start)
         rotary = RotaryPositions(configuration)
     }
 
     /// Hidden states behind the last norm, `[tokens, hidden]`, for embeddings of the same shape.
+    ///
+    /// - Parameter memory: what gated cross-attention sees, `[columns, hidden]`, in the order of `input.memory`.
     public func callAsFunction(
-        _ embeddings: Tensor, positions: [SIMD3<Int32>], segments: Segments, context: ForwardContext
+        _ embeddings: Tensor, _ input: ModelInput, memory: Tensor? = nil, context: ForwardContext
     ) throws -> Tensor {
-        precondition(positions.count == embeddings.size(0) && segments.total == positions.count)
+        let segments = input.segments
+        precondition(input.positions.count == embeddings.size(0) && segments.total == input.positions.count)
         let pass = DecoderPass(
-            rotary: try rotary.table(for: positions, device: embeddings.device), segments: segments, context: context)
+            rotary: try rotary.table(
+                for: input.positions, segments: segments, lengths: rotaryLengths(input, context),
+                device: embeddings.device),
+            segments: segments,
+            memory: configuration.crossAttentionEvery == nil
+                ? nil : try CrossAttentionPass(input, memory, context, device: embeddings.device),
+            context: context)
         var hidden = embeddings
         for (index, layer) in layers.enumerated() {
             hidden = try layer(hidden, pass)
@@ -47,8 +57,14 @@ public final class LanguageDecoder {
         return hidden
     }
 
+    /// The lengths by which frequencies are scaled: a sequence keeps that of its prompt.
+    private func rotaryLengths(_ input: ModelInput, _ context: ForwardContext) -> [Int] {
+        guard let caches = context.caches else { return input.rotaryLengths }
+        return zip(caches, input.rotaryLengths).map { $0.fixRotaryLength($1) }
+    }
+
     /// A cache for one sequence of up to `limit` tokens.
     public func makeCache(limit: Int? = nil) -> KeyValueCache {
-        KeyValueCache(layers: layers.count, limit: limit ?? configuration.maxPositions)
+        KeyValueCache(layers: layers.count, limit: limit ?? configuration.contextLength)
     }
 }

@@ -88,9 +88,8 @@ public struct FixedResolution: Sendable, Hashable {
 }
 
 extension PixelNormalization {
-    /// Reads `image_mean`, `image_std` and `rescale_factor`.
-    init(_ reader: ConfigurationReader) throws {
-        let published = PixelNormalization.clip
+    /// Reads `image_mean`, `image_std` and `rescale_factor`; what the file lacks is as published.
+    init(_ reader: ConfigurationReader, default published: PixelNormalization = .clip) throws {
         let deviation = try reader.numbers("image_std", count: 3) ?? published.deviation
         guard deviation.allSatisfy({ $0 > 0 }) else {
             throw reader.failure("image_std", "holds a number that is not positive")

@@ -2,7 +2,7 @@ public import Media
 internal import Torch
 
 /// Pictures at their own resolution, rounded to whole patches (Qwen2-VL, POINTS 1.5).
-public struct NativeResolution: Sendable, Hashable {
+public struct NativeResolution: ImagePolicy, Hashable {
     public var patchSize: Int
     public var temporalPatchSize: Int
     /// Patches a side that become one token.
@@ -39,6 +39,33 @@ public struct NativeResolution: Sendable, Hashable {
 
     public func tokenCount(_ grid: PatchGrid) -> Int { grid.count / (mergeSize * mergeSize) }
 
+    public func layout(width: Int, height: Int) throws -> VisualLayout {
+        .patches(try grid(width: width, height: height))
+    }
+
+    public func featureCount(_ layout: VisualLayout) -> Int {
+        guard case .patches(let grid) = layout else { return 0 }
+        return tokenCount(grid)
+    }
+
+    public var pixelLimits: ClosedRange<Int>? {
+        resize.minPixels <= resize.maxPixels ? resize.minPixels...resize.maxPixels : nil
+    }
+
+    public func limitingPixels(min: Int?, max: Int?) throws -> NativeResolution {
+        guard min != nil || max != nil else { return self }
+        // A lower maximum takes the minimum with it, unless that one was asked for, too.
+        let largest = max ?? Swift.max(resize.maxPixels, min ?? 0)
+        let smallest = min ?? Swift.min(resize.minPixels, largest)
+        guard smallest > 0, smallest <= largest else {
+            throw ProcessingError.unsupported("pixels from \(smallest) to \(largest) are no range")
+        }
+        var policy = self
+        policy.resize.minPixels = smallest
+        policy.resize.maxPixels = largest
+        return policy
+    }
+
     public func item(_ image: Image) throws -> VisualItem { try item(frames: [image], kind: .image) }
 
     /// All frames take the size of the first; a last step that lacks frames repeats the last one.
@@ -50,8 +77,8 @@ public struct NativeResolution: Sendable, Hashable {
         let (height, width) = (grid.height * patchSize, grid.width * patchSize)
         let resized = try frames.map { try $0.resized(width: width, height: height, filter: filter) }
         return VisualItem(
-            kind: kind, grid: grid, patches: try patches(resized, grid), originalWidth: first.width,
-            originalHeight: first.height, tokenCount: tokenCount(grid))
+            kind: kind, layout: .patches(grid), pixels: try patches(resized, grid), originalWidth: first.width,
+            originalHeight: first.height, patchCount: grid.count, featureCount: tokenCount(grid))
     }
 
     /// `[patches, 3 × temporal × patch × patch]`: rows in the order (time, block row, block column, row in the block,

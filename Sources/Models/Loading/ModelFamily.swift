@@ -2,11 +2,8 @@ public import Foundation
 public import NN
 public import Text
 
-/// A family of models as its released files describe it: reads the configuration, builds the model and the processor.
+/// A family of models as its released files describe it: builds the model and the processor.
 public protocol ModelFamily: Sendable {
-    /// Reads `config.json`. Throws `ConfigurationError`.
-    init(_ reader: ConfigurationReader) throws
-
     /// Builds the model from the store, whose keys are the released ones, and checks that nothing is missing or left.
     func makeModel(_ store: ParameterStore) throws -> VisionLanguageModel
 
@@ -14,7 +11,9 @@ public protocol ModelFamily: Sendable {
     func canonicalName(_ key: String) -> String
 
     /// Builds the processor from the other files of the folder.
-    func makeProcessor(folder: URL, tokenizer: Tokenizer, template: ChatTemplate, stopTokens: Set<Int32>) throws
+    ///
+    /// - Parameter template: of the folder, which families whose released code has its own do without.
+    func makeProcessor(folder: URL, tokenizer: Tokenizer, template: ChatTemplate?, stopTokens: Set<Int32>) throws
         -> any ConversationProcessor
 
     /// Tokens that a sequence may hold at most.
@@ -34,20 +33,25 @@ extension ModelFamily {
 
 /// The families that Omma reads, by the `model_type` of their configuration.
 public enum ModelRegistry {
-    public static let families: [String: any ModelFamily.Type] = [
-        "qwen2": Qwen2VLConfiguration.self,
-        "qwen2_vl": Qwen2VLConfiguration.self,
+    /// Reads a configuration; throws `ConfigurationError`.
+    public typealias Reading = @Sendable (ConfigurationReader) throws -> any ModelFamily
+
+    public static let families: [String: Reading] = [
+        "qwen2": { try Qwen2VLConfiguration($0) },
+        "qwen2_vl": { try Qwen2VLConfiguration($0) },
+        "internvl_chat": { try ModelDesign(internVL: $0) },
+        "NVLM_D": { try ModelDesign(nvlm: $0, .sequence) },
     ]
 
     /// Reads the configuration of a checkpoint folder. An unknown `model_type` is an error that lists the known ones.
     public static func configuration(folder: URL) throws -> any ModelFamily {
         let reader = try ConfigurationReader(contentsOf: folder.appending(path: "config.json"))
         let type = try reader.string("model_type")
-        guard let family = families[type] else {
+        guard let read = families[type] else {
             throw reader.failure(
                 "model_type",
                 "'\(type)' is not supported; supported are \(families.keys.sorted().joined(separator: ", "))")
         }
-        return try family.init(reader)
+        return try read(reader)
     }
 }

@@ -25,11 +25,7 @@ public struct ModelFolder: Sendable {
         generation = try GenerationDefaults(folder: url)
         var stop = Set(generation.stopTokens)
         if let end = tokenizer.specialTokens.eos { stop.insert(end) }
-        guard let template = try ChatTemplate.load(directory: url) else {
-            throw ConfigurationError(
-                file: url.appending(path: "tokenizer_config.json").path, field: "chat_template",
-                reason: "is missing; this is no chat model, or chat_template.jinja was not copied")
-        }
+        let template = try ChatTemplate.load(directory: url)
         processor = try family.makeProcessor(folder: url, tokenizer: tokenizer, template: template, stopTokens: stop)
     }
 

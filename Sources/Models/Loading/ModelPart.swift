@@ -6,6 +6,8 @@ public enum ModelPart: String, Sendable, Hashable, Codable, CaseIterable {
     case embedding
     /// Layers and last norm.
     case decoder
+    /// Gated layers between the decoder's own.
+    case crossAttention = "cross-attention"
     case head
     /// What a family has not told.
     case other

@@ -6,10 +6,13 @@ public struct ProcessingOptions: Sendable {
     public var addGenerationPrompt: Bool
     /// Further variables of the template, such as `add_vision_id`.
     public var templateVariables: [String: Bool]
+    /// Writes the messages one after another without roles, as pre-training data have it; not every model has the choice.
+    public var isRaw: Bool
 
-    public init(addGenerationPrompt: Bool = true, templateVariables: [String: Bool] = [:]) {
+    public init(addGenerationPrompt: Bool = true, templateVariables: [String: Bool] = [:], isRaw: Bool = false) {
         self.addGenerationPrompt = addGenerationPrompt
         self.templateVariables = templateVariables
+        self.isRaw = isRaw
     }
 
     /// Whole conversations with answers, as training reads them.
@@ -32,6 +35,9 @@ public protocol ConversationProcessor: Sendable {
     /// The pixels that a picture has once it is resized; nil where the model has no such choice, or sees nothing.
     var pixelLimits: ClosedRange<Int>? { get }
 
+    /// The most tiles that a picture is cut into, without the thumbnail; nil where there is no such choice.
+    var maxTiles: Int? { get }
+
     /// Which frames of a video the model sees; nil where it takes no videos.
     var videoSampling: VideoSampling? { get }
 
@@ -39,14 +45,24 @@ public protocol ConversationProcessor: Sendable {
     ///
     /// - Throws: `ProcessingError.unsupported` where the model has no such choice or the limits contradict each other.
     func limitingPixels(min: Int?, max: Int?) throws -> any ConversationProcessor
+
+    /// The same processor with another limit of tiles.
+    ///
+    /// - Throws: `ProcessingError.unsupported` where the model has no such choice.
+    func limitingTiles(_ max: Int) throws -> any ConversationProcessor
 }
 
 extension ConversationProcessor {
     public var pixelLimits: ClosedRange<Int>? { nil }
+    public var maxTiles: Int? { nil }
     public var videoSampling: VideoSampling? { nil }
 
     public func limitingPixels(min: Int?, max: Int?) throws -> any ConversationProcessor {
         guard min != nil || max != nil else { return self }
         throw ProcessingError.unsupported("this model's pictures have a fixed size; leave out the limits of pixels")
+    }
+
+    public func limitingTiles(_ max: Int) throws -> any ConversationProcessor {
+        throw ProcessingError.unsupported("this model does not cut pictures into tiles; leave out their limit")
     }
 }

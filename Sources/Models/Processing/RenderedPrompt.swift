@@ -48,44 +48,17 @@ struct RenderedPrompt {
             })
     }
 
-    /// The marks around places in a picture, which models of this family write as special tokens. An answer may hold
-    /// them, because answers come from a model or a training set; a user's text may not.
+    /// The marks around places in a picture, which models of this family write as special tokens.
     private static let groundingMarks = [
         "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>",
     ]
 
     private static func tagged(_ text: String, message: Int, role: Role) -> TaggedText {
-        guard role == .assistant, text.contains("<|") else { return TaggedText(text, .data(message)) }
-        var result = TaggedText()
-        var rest = Substring(text)
-        while let start = rest.firstRange(of: "<|") {
-            if let mark = groundingMarks.first(where: { rest[start.lowerBound...].hasPrefix($0) }) {
-                result.append(String(rest[..<start.lowerBound]), .data(message))
-                result.append(mark, .vouched(message))
-                rest = rest[start.lowerBound...].dropFirst(mark.count)
-            } else {
-                result.append(String(rest[..<start.upperBound]), .data(message))
-                rest = rest[start.upperBound...]
-            }
-        }
-        result.append(String(rest), .data(message))
-        return result
+        TaggedText(text, of: message, role, marks: groundingMarks)
     }
 
-    /// Which tokens the loss counts: an assistant's message from its first token to the stop token behind it.
+    /// Which tokens the loss counts.
     func supervised(_ tokens: [TaggedToken], stopTokens: Set<Int32>) -> [Bool] {
-        var result = [Bool](repeating: false, count: tokens.count)
-        var isInside = false
-        for (index, token) in tokens.enumerated() {
-            switch token.source {
-            case .data(let message), .vouched(let message):
-                isInside = isAssistant.indices.contains(message) && isAssistant[message]
-                result[index] = isInside
-            case .template:
-                result[index] = isInside
-                if stopTokens.contains(token.id) { isInside = false }
-            }
-        }
-        return result
+        supervisedTokens(tokens, isAssistant: isAssistant, stopTokens: stopTokens)
     }
 }

@@ -2,8 +2,8 @@ public import NN
 public import Torch
 
 /// Qwen2-VL's vision transformer: any resolution, two-dimensional rotary positions, attention within each time step.
-public final class Qwen2VisionTower {
-    public struct Configuration: Sendable, Hashable {
+public final class Qwen2VisionTower: VisionTower {
+    public struct Configuration: VisionTowerConfiguration, Hashable {
         public var hiddenSize: Int
         public var layers: Int
         public var heads: Int
@@ -30,6 +30,12 @@ public final class Qwen2VisionTower {
         }
 
         public var headSize: Int { hiddenSize / heads }
+
+        public func makeTower(_ scope: ParameterScope) throws -> any VisionTower { try Qwen2VisionTower(self, scope) }
+
+        public var summary: String {
+            "\(layers) layers of width \(hiddenSize), \(heads) heads, patches of \(patchSize)×\(patchSize)"
+        }
     }
 
     final class Block {
@@ -96,16 +102,17 @@ public final class Qwen2VisionTower {
     /// `[patches of all items, hidden]`: the last block's output, without a norm.
     public func callAsFunction(_ items: [VisualItem], _ context: ForwardContext) throws -> Tensor {
         let weight = patchWeight.tensor
-        let patches = try Tensor.cat(items.map(\.patches)).to(weight.device).to(weight.dtype)
+        let patches = try Tensor.cat(items.map(\.pixels)).to(weight.device).to(weight.dtype)
         // A convolution whose kernel is its stride is a linear layer on flattened patches.
         var hidden = try patches.linear(weight.reshape([configuration.hiddenSize, -1]))
         try context.observe("vision.patch_embed", hidden)
-        let angles = try rotaryAngles(items)
+        let grids = try items.map { try $0.patchGrid() }
+        let angles = try rotaryAngles(grids)
         try context.observe("vision.rotary_freqs", angles)
         let rotary = try RotaryTable(angles: angles.to(weight.device))
         // Each time step of each item attends to itself only.
         let segments = Segments(
-            lengths: items.flatMap { Array(repeating: $0.grid.height * $0.grid.width, count: $0.grid.time) })
+            lengths: grids.flatMap { Array(repeating: $0.height * $0.width, count: $0.time) })
         for (index, block) in blocks.enumerated() {
             hidden = try block(hidden, rotary, segments)
             if index == 0 { try context.observe("vision.block0", hidden) }
@@ -116,12 +123,11 @@ public final class Qwen2VisionTower {
 
     /// `[patches, head size / 2]`: angles of the row in the first half, of the column in the second, in the order of the
     /// patches (merge block by merge block).
-    private func rotaryAngles(_ items: [VisualItem]) throws -> Tensor {
+    private func rotaryAngles(_ grids: [PatchGrid]) throws -> Tensor {
         let frequencies = inverseFrequencies(base: 10000, size: configuration.headSize / 2)
         let merge = configuration.mergeSize
         var angles: [Float] = []
-        for item in items {
-            let grid = item.grid
+        for grid in grids {
             var step: [Float] = []
             step.reserveCapacity(grid.height * grid.width * frequencies.count * 2)
             for blockRow in 0..<grid.height / merge {

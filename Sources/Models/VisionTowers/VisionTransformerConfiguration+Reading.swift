@@ -15,6 +15,33 @@ extension VisionTransformerConfiguration {
             hasEmbeddingNorm: false, finalNorm: .allTokens)
     }
 
+    /// The `vision_config` of InternVL and NVLM.
+    public init(internViT reader: ConfigurationReader) throws {
+        let (size, heads) = try reader.widthAndHeads()
+        let patch = try reader.integer("patch_size", default: 14, in: 1...256)
+        let image = try reader.integer("image_size", default: 448, in: patch...16384)
+        let norm = try reader.string("norm_type", default: "rms_norm")
+        guard ["rms_norm", "layer_norm"].contains(norm) else {
+            throw reader.failure("norm_type", "is '\(norm)'; supported are rms_norm and layer_norm")
+        }
+        self.init(
+            hiddenSize: size, layers: try reader.integer("num_hidden_layers", in: 1...1024), heads: heads,
+            feedForwardSize: try reader.integer("intermediate_size"), patchSize: patch,
+            positions: .table(side: image / patch), keys: .internViT, hasClassToken: true,
+            norm: norm == "rms_norm" ? .rms : .layer,
+            normEpsilon: try reader.number("layer_norm_eps", default: 1e-6),
+            hasAttentionBias: try reader.flag("qkv_bias", default: false),
+            queryKeyNorm: try reader.flag("qk_normalization", default: true) ? .acrossHeads : nil,
+            layerScale: try reader.number("initializer_factor", default: 0.1),
+            activation: try reader.activation("hidden_act", default: .gelu))
+        try reader.require("num_channels", .number(3))
+        // Dropping whole layers at random is for training InternViT itself.
+        try reader.finish(
+            harmless: ConfigurationReader.bookkeeping.union(ConfigurationReader.generation).union([
+                "dropout", "drop_path_rate", "use_flash_attn",
+            ]))
+    }
+
     private init(
         _ reader: ConfigurationReader, activation: Activation, epsilon: Double, hasClassToken: Bool, patchBias: Bool,
         hasEmbeddingNorm: Bool, finalNorm: FinalNorm

@@ -30,8 +30,6 @@ public struct SkippedSample: Error, Sendable, Hashable {
 }
 
 extension ProcessedSequence {
-    var patchCount: Int { items.reduce(0) { $0 + $1.grid.count } }
-
     /// Tokens whose prediction counts: the first of a sequence is predicted by nothing.
     var learnedCount: Int { rows.dropFirst().reduce(0) { $0 + ($1.isSupervised ? 1 : 0) } }
 }

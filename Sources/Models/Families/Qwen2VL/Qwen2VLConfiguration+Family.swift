@@ -17,9 +17,14 @@ extension Qwen2VLConfiguration: ModelFamily {
     }
 
     public func makeProcessor(
-        folder: URL, tokenizer: Tokenizer, template: ChatTemplate, stopTokens: Set<Int32>
+        folder: URL, tokenizer: Tokenizer, template: ChatTemplate?, stopTokens: Set<Int32>
     ) throws -> any ConversationProcessor {
-        Qwen2VLProcessor(
+        guard let template else {
+            throw ConfigurationError(
+                file: folder.appending(path: "tokenizer_config.json").path, field: "chat_template",
+                reason: "is missing; this is no chat model, or chat_template.jinja was not copied")
+        }
+        return Qwen2VLProcessor(
             configuration: self, tokenizer: tokenizer, template: template, imagePolicy: try imagePolicy(folder: folder),
             stopTokens: stopTokens)
     }
@@ -48,7 +53,6 @@ extension Qwen2VLConfiguration: ModelFamily {
         // Pillow's numbers: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic.
         try reader.require("resample", .number(3))
         let size = try reader.object("size")
-        let published = PixelNormalization.clip
         let minPixels = try reader.integer(
             "min_pixels",
             default: size?.integer(size?.has("shortest_edge") == true ? "shortest_edge" : "min_pixels", default: 3136)
@@ -60,17 +64,10 @@ extension Qwen2VLConfiguration: ModelFamily {
         guard minPixels <= maxPixels else {
             throw reader.failure("min_pixels", "is \(minPixels), more than max_pixels \(maxPixels)")
         }
-        let deviation = try reader.numbers("image_std", count: 3) ?? published.deviation
-        guard deviation.allSatisfy({ $0 > 0 }) else {
-            throw reader.failure("image_std", "holds a number that is not positive")
-        }
         let policy = NativeResolution(
             patchSize: vision.patchSize, temporalPatchSize: vision.temporalPatchSize, mergeSize: vision.mergeSize,
             minPixels: minPixels, maxPixels: maxPixels,
-            normalization: PixelNormalization(
-                mean: try reader.numbers("image_mean", count: 3) ?? published.mean,
-                deviation: deviation,
-                rescale: try reader.number("rescale_factor", default: published.rescale)))
+            normalization: try PixelNormalization(reader, default: .clip))
         try reader.finish(harmless: ["image_processor_type", "processor_class", "size", "min_pixels", "max_pixels"])
         return policy
     }

@@ -9,17 +9,9 @@ extension Qwen2VLConfiguration {
 
     public func description(of part: ModelPart) -> String? {
         switch part {
-        case .visionTower:
-            vision.map {
-                "\($0.layers) layers of width \($0.hiddenSize), \($0.heads) heads, patches of \($0.patchSize)×\($0.patchSize)"
-            }
-        case .connector: vision.map { "\($0.mergeSize)×\($0.mergeSize) patches to a token of \(decoder.hiddenSize)" }
-        case .embedding: "\(decoder.vocabularySize) tokens of width \(decoder.hiddenSize)"
-        case .decoder:
-            "\(decoder.layers) layers of width \(decoder.hiddenSize), \(decoder.heads) heads, "
-                + "\(decoder.keyValueHeads) for keys and values"
-        case .head: decoder.hasTiedHead ? "the embedding" : "\(decoder.vocabularySize) scores"
-        case .other: nil
+        case .visionTower: vision?.summary
+        case .connector: merger?.summary
+        case .embedding, .decoder, .head, .crossAttention, .other: decoder.description(of: part)
         }
     }
 }

@@ -1,9 +1,5 @@
 extension Qwen2VLProcessor {
-    public var pixelLimits: ClosedRange<Int>? {
-        imagePolicy.flatMap {
-            $0.resize.minPixels <= $0.resize.maxPixels ? $0.resize.minPixels...$0.resize.maxPixels : nil
-        }
-    }
+    public var pixelLimits: ClosedRange<Int>? { imagePolicy?.pixelLimits }
 
     public var videoSampling: VideoSampling? {
         guard let imagePolicy else { return nil }
@@ -22,17 +18,10 @@ extension Qwen2VLProcessor {
 
     public func limitingPixels(min: Int?, max: Int?) throws -> any ConversationProcessor {
         guard min != nil || max != nil else { return self }
-        guard var policy = imagePolicy else { throw ProcessingError.unsupported("this model reads text only") }
-        // A lower maximum takes the minimum with it, unless that one was asked for, too.
-        let largest = max ?? Swift.max(policy.resize.maxPixels, min ?? 0)
-        let smallest = min ?? Swift.min(policy.resize.minPixels, largest)
-        guard smallest > 0, smallest <= largest else {
-            throw ProcessingError.unsupported("pixels from \(smallest) to \(largest) are no range")
-        }
-        policy.resize.minPixels = smallest
-        policy.resize.maxPixels = largest
+        guard let imagePolicy else { throw ProcessingError.unsupported("this model reads text only") }
         return Qwen2VLProcessor(
-            configuration: configuration, tokenizer: tokenizer, template: template, imagePolicy: policy,
-            stopTokens: stopTokens, hasPixelLimit: true)
+            configuration: configuration, tokenizer: tokenizer, template: template,
+            imagePolicy: try imagePolicy.limitingPixels(min: min, max: max), stopTokens: stopTokens, hasPixelLimit: true
+        )
     }
 }

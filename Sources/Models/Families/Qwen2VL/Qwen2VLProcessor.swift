@@ -31,6 +31,7 @@ public struct Qwen2VLProcessor: ConversationProcessor {
     }
 
     public func process(_ conversation: Conversation, _ options: ProcessingOptions) throws -> ProcessedSequence {
+        if options.isRaw { throw ProcessingError.unsupported("this model's prompts always follow its chat template") }
         let prompt = try RenderedPrompt(conversation, template: template, tokenizer: tokenizer, options)
         let tokens = try tokenizer.encode(prompt.text)
         let supervised = prompt.supervised(tokens, stopTokens: stopTokens)
@@ -50,7 +51,7 @@ public struct Qwen2VLProcessor: ConversationProcessor {
             // The count is checked below, where both numbers are known.
             guard let indices = ofKind[kind], number < indices.count else { continue }
             let index = indices[number]
-            for position in positions.item(items[index].grid, mergeSize: imagePolicy?.mergeSize ?? 1) {
+            for position in positions.item(try items[index].patchGrid(), mergeSize: imagePolicy?.mergeSize ?? 1) {
                 rows.append(TokenRow(id: token.id, position: position, item: Int32(index)))
             }
         }

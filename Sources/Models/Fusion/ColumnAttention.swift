@@ -1,0 +1,85 @@
+public import NN
+public import Torch
+
+/// Attention from the tokens of a sequence to columns beside it; no rotary positions, no biases.
+public final class ColumnAttention {
+    public struct Configuration: Sendable, Hashable {
+        /// How a checkpoint holds keys and values.
+        public enum KeyValue: Sendable, Hashable {
+            case separate(key: String, value: String)
+            /// One matrix, all keys before all values.
+            case stacked(String)
+        }
+
+        public var hiddenSize: Int
+        /// Width of the columns.
+        public var columnSize: Int
+        public var heads: Int
+        public var keyValueHeads: Int
+        public var headSize: Int
+        public var query = "q_proj"
+        public var keyValue = KeyValue.separate(key: "k_proj", value: "v_proj")
+        public var output = "o_proj"
+        /// Epsilon of RMS norms over the heads of queries and keys (`q_norm`, `k_norm`); nil for none.
+        public var headNormEpsilon: Double?
+        public var initializerRange = 0.02
+
+        public init(hiddenSize: Int, columnSize: Int, heads: Int, keyValueHeads: Int, headSize: Int) {
+            self.hiddenSize = hiddenSize
+            self.columnSize = columnSize
+            self.heads = heads
+            self.keyValueHeads = keyValueHeads
+            self.headSize = headSize
+        }
+    }
+
+    private let configuration: Configuration
+    private let query: Linear
+    private let keyValue: [Linear]
+    private let output: Linear
+    private let queryNorm: RMSNorm?
+    private let keyNorm: RMSNorm?
+
+    public init(_ configuration: Configuration, _ scope: ParameterScope) throws {
+        self.configuration = configuration
+        let headSize = configuration.headSize
+        func matrix(_ input: Int, _ output: Int, _ name: String) throws -> Linear {
+            try Linear(
+                input, output, bias: false, scope[name], initialization: .normal(configuration.initializerRange))
+        }
+        let keys = configuration.keyValueHeads * headSize
+        query = try matrix(configuration.hiddenSize, configuration.heads * headSize, configuration.query)
+        switch configuration.keyValue {
+        case .separate(let key, let value):
+            keyValue = [
+                try matrix(configuration.columnSize, keys, key), try matrix(configuration.columnSize, keys, value),
+            ]
+        case .stacked(let name): keyValue = [try matrix(configuration.columnSize, 2 * keys, name)]
+        }
+        output = try matrix(configuration.heads * headSize, configuration.hiddenSize, configuration.output)
+        queryNorm = try configuration.headNormEpsilon.map { try RMSNorm(headSize, epsilon: $0, scope["q_norm"]) }
+        keyNorm = try configuration.headNormEpsilon.map { try RMSNorm(headSize, epsilon: $0, scope["k_norm"]) }
+    }
+
+    /// Keys and values, each `[columns, key-value heads, head size]`, of `[columns, column size]`. They are the same for
+    /// every token, so they are computed once.
+    public func keysAndValues(_ columns: Tensor) throws -> (key: Tensor, value: Tensor) {
+        let shape = [columns.size(0), configuration.keyValueHeads, configuration.headSize]
+        let parts =
+            keyValue.count == 1
+            ? try keyValue[0](columns).chunk(2, dimension: -1) : try keyValue.map { try $0(columns) }
+        let key = try parts[0].reshape(shape)
+        return (try keyNorm?(key) ?? key, try parts[1].reshape(shape))
+    }
+
+    /// `[tokens, hidden]` gives the same shape: exactly 0 for tokens that see no column.
+    public func callAsFunction(_ x: Tensor, key: Tensor, value: Tensor, _ view: ColumnView) throws -> Tensor {
+        let seeing = try view.seeing(x), heads = configuration.heads, headSize = configuration.headSize
+        var q = try query(seeing).view([seeing.size(0), heads, headSize])
+        if let queryNorm { q = try queryNorm(q) }
+        let attended = try Tensor.packedAttention(
+            q, view.seen(key), view.seen(value), queries: view.queries, keys: view.keys, causal: false,
+            scale: 1 / Double(headSize).squareRoot())
+        return try view.spread(output(attended.reshape([seeing.size(0), heads * headSize])))
+    }
+}

@@ -1,0 +1,45 @@
+public import Media
+
+/// How pictures are resized and cut up for the vision tower.
+public protocol ImagePolicy: Sendable {
+    /// The layout of a picture of this size in pixels, known before it is decoded.
+    ///
+    /// - Throws: `ProcessingError.imageSize` for pictures that the policy refuses.
+    func layout(width: Int, height: Int) throws -> VisualLayout
+
+    /// Features that the vision part gives for a layout of this policy.
+    func featureCount(_ layout: VisualLayout) -> Int
+
+    /// Resizes, cuts and normalises.
+    func item(_ image: Image) throws -> VisualItem
+
+    /// The pixels that a picture may have once it is resized; nil where there is no such choice.
+    var pixelLimits: ClosedRange<Int>? { get }
+
+    /// The same policy with other limits of pixels.
+    ///
+    /// - Throws: `ProcessingError.unsupported` where there is no such choice.
+    func limitingPixels(min: Int?, max: Int?) throws -> Self
+
+    /// The most tiles that a picture is cut into, without the thumbnail; nil where there is no such choice.
+    var maxTiles: Int? { get }
+
+    /// The same policy with another limit of tiles.
+    ///
+    /// - Throws: `ProcessingError.unsupported` where there is no such choice.
+    func limitingTiles(_ max: Int) throws -> Self
+}
+
+extension ImagePolicy {
+    public var pixelLimits: ClosedRange<Int>? { nil }
+    public var maxTiles: Int? { nil }
+
+    public func limitingPixels(min: Int?, max: Int?) throws -> Self {
+        guard min != nil || max != nil else { return self }
+        throw ProcessingError.unsupported("this model's pictures have a fixed size; leave out the limits of pixels")
+    }
+
+    public func limitingTiles(_ max: Int) throws -> Self {
+        throw ProcessingError.unsupported("this model does not cut pictures into tiles; leave out their limit")
+    }
+}
