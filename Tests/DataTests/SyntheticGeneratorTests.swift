@@ -1,7 +1,7 @@
-import Models
 import Data
 import Foundation
 import Media
+import Models
 import Testing
 
 @Suite struct SyntheticGeneratorTests {
@@ -16,6 +16,13 @@ import Testing
             #expect(sample == late[19 - index])
             #expect(sample.image != (try other.sample(at: index)).image)
         }
+    }
+
+    @Test func onlyWeightedTasksAreAsked() throws {
+        let generator = try SyntheticGenerator(SyntheticOptions(seed: 6, weights: [.color: 1, .shape: 2, .box: 0]))
+        let turns = try (0..<60).flatMap { try generator.sample(at: $0).turns }
+        #expect(Set(turns.map(\.task)) == [.color, .shape])
+        #expect(turns.count > 100)
     }
 
     @Test func threadsAgreeWithOne() async throws {

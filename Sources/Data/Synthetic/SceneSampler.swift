@@ -67,7 +67,7 @@ struct SceneSampler {
         return kinds
     }
 
-    /// Two to five further questions of other kinds about the same picture. The list of everything comes last: after
+    /// Two to five further questions about the same picture, of the kinds that the options give a weight. The list of everything comes last: after
     /// it, answers could be copied from the text instead of being seen.
     private func conversation(
         _ first: SyntheticTurn, counted: CountTask.Query?, _ scene: Scene, using generator: inout SeededGenerator
@@ -77,10 +77,12 @@ struct SceneSampler {
         // `popLast` takes what is not there first; two times in three it waits to the end.
         if generator.chance(0.67) { queries.reverse() }
         let wanted = generator.integer(3...5)
-        for _ in 0..<24 where turns.count < wanted {
+        let kinds: [(SyntheticTask, Double)] = [(.count, 1), (.color, 0.6), (.shape, 0.6), (.relation, 1), (.box, 1.3)]
+        let weights = kinds.map { asks($0.0) ? $0.1 : 0 }
+        for _ in 0..<24 where turns.count < wanted && weights.contains(where: { $0 > 0 }) {
             let turn: SyntheticTurn?
             let target = generator.element(of: scene.objects).kind
-            switch generator.index(weights: [1, 0.6, 0.6, 1, 1.3]) {
+            switch generator.index(weights: weights) {
             case 0: turn = queries.popLast().map { CountTask.turn($0, scene, using: &generator) }
             case 1: turn = AttributeTask.color(of: target, scene, using: &generator)
             case 2: turn = AttributeTask.shape(of: target, scene, using: &generator)
@@ -92,11 +94,13 @@ struct SceneSampler {
         if first.task == .describe {
             // Asked first half of the time, so that the list never depends on hints.
             if generator.chance(0.5) { turns.insert(first, at: 0) } else { turns.append(first) }
-        } else if generator.chance(0.6) {
+        } else if asks(.describe), generator.chance(0.6) {
             turns.append(BoxTask.describe(scene, using: &generator))
         }
         return turns
     }
+
+    private func asks(_ task: SyntheticTask) -> Bool { options.weights[task, default: 0] > 0 }
 
     /// The same thing asked again teaches nothing, whatever the words. (Counts are kept apart by their queries.)
     private func repeats(_ first: SyntheticTurn, _ second: SyntheticTurn) -> Bool {
