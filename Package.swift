@@ -69,6 +69,11 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.16.0", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
     ],
     targets: [
         // Floor 0: the C and C++ boundary.
@@ -140,13 +145,24 @@ let package = Package(
         .target(
             name: "CAllocator",
             linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libjemalloc_pic.a"], .when(platforms: [.linux]))]),
+        .target(
+            name: "Server",
+            dependencies: [
+                "Serving", "Inference", "Models", "Data", "Media", "Text", "Hashing",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ], resources: [.embedInCode("Web")], swiftSettings: strict),
         .target(name: "EmbeddedModel", resources: [.copy("omma-nano")], swiftSettings: strict),
         .executableTarget(
             name: "omma",
             dependencies: [
                 "CAllocator", "EmbeddedModel", "Models", "NN", "Torch", "Media", "Text", "Data", "Inference",
-                "Training",
-                "Evaluation", "Safetensors", "Terminal",
+                "Training", "Evaluation", "Safetensors", "Terminal", "Server", "Serving",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -168,6 +184,12 @@ let package = Package(
         test("Goldens"),
         test("Terminal"), test("NN"), test("Models", ["ModelTestSupport", "Safetensors"]), test("Data"),
         test("Inference", ["ModelTestSupport"]), test("Serving", ["ModelTestSupport"]),
+        test(
+            "Server",
+            [
+                "ModelTestSupport", "Serving", .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
         test("Evaluation", ["Goldens"]),
         test("Training", ["Data", "Evaluation", "Goldens", "Models", "NN", "Safetensors", "Torch"]),
         // Runs the built program as a process, and links none of it.

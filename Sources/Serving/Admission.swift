@@ -32,6 +32,8 @@ public final class Admission: Sendable {
     /// Bytes that they have reserved.
     public var bytes: Int { state.withLock { $0.bytes } }
 
+    public var isClosed: Bool { state.withLock { $0.isClosed } }
+
     /// From now on, nobody is let in.
     public func close() { state.withLock { $0.isClosed = true } }
 

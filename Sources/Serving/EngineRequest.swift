@@ -13,6 +13,10 @@ public struct EngineRequest: Sendable {
     public var stopTexts: [String]
     /// Added to the scores of these ids before anything is chosen.
     public var logitBias: [Int32: Float]
+    /// Taken from the scores of tokens that the answer holds already.
+    public var presencePenalty: Float = 0
+    /// Taken from a token's score for each time that the answer holds it.
+    public var frequencyPenalty: Float = 0
     /// How many likely alternatives come with each token; nil for no log-probabilities at all.
     public var alternatives: Int?
     /// What the answer must look like; nil for free text.

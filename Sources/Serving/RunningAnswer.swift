@@ -31,6 +31,8 @@ final class RunningAnswer {
     /// The prompt as the decoder reads it, from the first chunk to the last.
     var embedded: Embedded?
     private(set) var tokens: [Int32] = []
+    /// How often the answer holds each token, where that matters.
+    private var counts: [Int32: Int] = [:]
     private let room: Int
     private var sampler: Sampler
     private var constraint: (any TokenConstraint)?
@@ -69,11 +71,15 @@ final class RunningAnswer {
     func take(_ logits: [Float]) throws -> AnswerSummary? {
         var scores = logits
         for (id, bias) in request.logitBias where scores.indices.contains(Int(id)) { scores[Int(id)] += bias }
+        for (id, count) in counts where scores.indices.contains(Int(id)) {
+            scores[Int(id)] -= request.presencePenalty + Float(count) * request.frequencyPenalty
+        }
         constraint?.apply(to: &scores, stopTokens: request.stopTokens)
         let token = try sampler.next(scores: scores, step: tokens.count)
         if firstToken == nil { firstToken = .now }
         if request.stopTokens.contains(token) { return try finish(.stop) }
         tokens.append(token)
+        if request.presencePenalty != 0 || request.frequencyPenalty != 0 { counts[token, default: 0] += 1 }
         constraint?.advance(token)
         try marked.push(token)
         let piece = stops.push(try words.push(token))
