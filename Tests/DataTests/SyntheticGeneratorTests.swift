@@ -48,7 +48,7 @@ import Testing
                     x: 0, y: 0, width: Double(sample.image.width), height: Double(sample.image.height))
                 #expect(!sample.metadata.objects.isEmpty)
                 for object in sample.metadata.objects { #expect(frame.contains(object.box), "\(index) \(object)") }
-                #expect(turns == .single ? sample.turns.count == 1 : sample.turns.count >= 2)
+                #expect(turns == .single ? sample.turns.count == 1 : !sample.turns.isEmpty)
                 #expect(sample.turns.contains { $0.task == task })
                 for turn in sample.turns {
                     #expect(!turn.answer.isEmpty && !turn.question.contains("{"))
