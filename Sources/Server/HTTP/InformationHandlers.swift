@@ -65,11 +65,21 @@ extension Handlers {
         }
         withExtendedLifetime(ticket) {}
         let items = prompt.items.map { item -> OrderedJSON in
-            [
-                "width": .int(item.originalWidth), "height": .int(item.originalHeight),
-                "grid": [.int(item.grid.time), .int(item.grid.height), .int(item.grid.width)],
-                "tokens": .int(item.tokenCount),
+            var json: OrderedJSON = [
+                "width": .int(item.originalWidth), "height": .int(item.originalHeight), "tokens": .int(item.tokenCount),
             ]
+            switch item.layout {
+            case .patches(let grid):
+                json = json.with("grid", [.int(grid.time), .int(grid.height), .int(grid.width)])
+            case .tiles(let grid):
+                json = json.with(
+                    "tiles",
+                    [
+                        "columns": .int(grid.columns), "rows": .int(grid.rows),
+                        "has_thumbnail": .bool(grid.hasThumbnail),
+                    ])
+            }
+            return json
         }
         return .json([
             "tokens": .array(prompt.ids.map { .int(Int($0)) }), "count": .int(prompt.rows.count),

@@ -23,15 +23,19 @@ function heading(text) {
   return made;
 }
 
-// A picture with the borders of its tokens.
+// A picture with the borders of its tokens, or of its tiles.
 function picture(source, image) {
   const made = document.createElement("div");
   made.className = "picture";
   const element = document.createElement("img");
   Object.assign(element, { src: source.url, alt: source.name });
-  const [, rows, columns] = image.grid;
-  const merge = Math.round(Math.sqrt(rows * columns / image.tokens)) || 1;
-  const [down, across] = [rows / merge, columns / merge];
+  let down, across;
+  if (image.tiles) {
+    [down, across] = [image.tiles.rows, image.tiles.columns];
+  } else {
+    const [, rows, columns] = image.grid, merge = Math.round(Math.sqrt(rows * columns / image.tokens)) || 1;
+    [down, across] = [rows / merge, columns / merge];
+  }
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("viewBox", `0 0 ${across} ${down}`);
   drawing.setAttribute("preserveAspectRatio", "none");
@@ -45,6 +49,11 @@ function picture(source, image) {
   made.append(element, drawing);
   return made;
 }
+
+// How a picture is cut, in words.
+const cut = (image) => image.tiles
+  ? `${image.tiles.columns} × ${image.tiles.rows} tiles${image.tiles.has_thumbnail ? " and the whole" : ""}`
+  : `${image.grid[2]} × ${image.grid[1]} patches`;
 
 export async function show(body, conversation, draft, system) {
   request?.abort();
@@ -71,7 +80,7 @@ export async function show(body, conversation, draft, system) {
   body.replaceChildren(
     numbers([["Tokens", seen.count], ["of pictures", seen.image_tokens], ["the model takes", seen.max_model_len]]),
     ...seen.images.flatMap((image, index) => [
-      heading(`Picture ${index + 1}: ${image.width} × ${image.height} pixels, ${image.grid[2]} × ${image.grid[1]} patches, ${image.tokens} tokens`),
+      heading(`Picture ${index + 1}: ${image.width} × ${image.height} pixels, ${cut(image)}, ${image.tokens} tokens`),
       picture(sources[index], image),
     ]),
     heading("The prompt (pictures stand at their marks)"), prompt);
