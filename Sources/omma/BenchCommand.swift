@@ -11,7 +11,7 @@ struct BenchCommand: ParsableCommand {
         abstract: "Measure a model of published shapes with random weights, beside what the machine allows.",
         discussion: "Benchmarks/compare runs this and a peer in turn and prints the ratio.")
 
-    @Option(help: "Shapes: \(Qwen2VLConfiguration.presets.keys.sorted().joined(separator: ", ")).")
+    @Option(help: "Shapes: \(shapes.joined(separator: ", ")).")
     var config = "qwen2-vl-2b"
 
     @Option(help: "bf16 or f32.")
@@ -36,7 +36,7 @@ struct BenchCommand: ParsableCommand {
     var firstToken = false
 
     func validate() throws {
-        guard Qwen2VLConfiguration.presets[config] != nil else { throw ValidationError("no shapes named '\(config)'") }
+        guard Self.shapes.contains(config) else { throw ValidationError("no shapes named '\(config)'") }
         guard DType(name: dtype)?.isFloatingPoint == true else { throw ValidationError("'\(dtype)' is no float type") }
         let unknown = chosenRows.filter { !ModelBench.allRows.contains($0) }
         guard unknown.isEmpty else {
@@ -45,12 +45,17 @@ struct BenchCommand: ParsableCommand {
         guard runs > 0, threads ?? 1 > 0 else { throw ValidationError("--runs and --threads must be positive") }
     }
 
+    private static let shapes = Preset.all.map(\.name).filter { $0.hasPrefix("qwen2-vl-") }
+
     private var chosenRows: [String] {
         rows?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } ?? ModelBench.allRows
     }
 
     func run() throws {
-        guard let configuration = Qwen2VLConfiguration.presets[config], let type = DType(name: dtype) else { return }
+        let preset = try Preset.named(config)
+        guard let configuration = try preset.family() as? Qwen2VLConfiguration, let type = DType(name: dtype) else {
+            return
+        }
         Engine.threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
         let folder = weights.map { URL(filePath: $0) } ?? Self.cache.appending(path: "bench/\(config)-\(type)")
         let program = Bundle.main.executablePath ?? CommandLine.arguments[0]

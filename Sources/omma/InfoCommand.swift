@@ -8,16 +8,20 @@ import Terminal
 struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info", abstract: "Show what a checkpoint holds: parts, memory, tokenizer, limits.",
-        discussion: "Reads headers only; a checkpoint of any size is quick.")
+        discussion: """
+            Reads headers only; a checkpoint of any size is quick. Published sizes need no checkpoint: name one of \
+            \(Preset.all.map(\.name).joined(separator: ", ")).
+            """)
 
     @Argument(
-        help: ArgumentHelp("Folder of a checkpoint; without it the embedded model.", valueName: "dir"),
-        completion: .directory) var folder: String?
+        help: ArgumentHelp(
+            "Folder of a checkpoint, or the name of a published size; without it the embedded model.",
+            valueName: "dir-or-name"),
+        completion: .directory) var model: String?
     @Flag(help: "Print one JSON object.") var json = false
 
     func run() throws {
-        let url = try folder.map { URL(filePath: Paths.expanded($0)) } ?? EmbeddedModel.folder()
-        let summary = try ModelSummary(folder: url)
+        let summary = try summary()
         let output = TerminalOutput.standardOutput
         if json {
             let encoder = JSONEncoder()
@@ -25,10 +29,22 @@ struct InfoCommand: ParsableCommand {
             output.line(String(decoding: try encoder.encode(summary), as: UTF8.self))
             return
         }
-        output.line("\(output.coloured(summary.folder.printable, .bold))  (\(summary.modelType.printable))\n")
+        let name = summary.folder ?? summary.preset ?? ""
+        let origin = summary.origin.map { ", \($0)" } ?? ""
+        output.line("\(output.coloured(name.printable, .bold))  (\(summary.modelType.printable)\(origin))\n")
         output.line(parts(summary).text() + "\n")
         for (name, value) in facts(summary) { output.line("\(name.padded(to: 12))  \(value)") }
         for problem in summary.problems { TerminalOutput.standardError.warn(problem) }
+    }
+
+    private func summary() throws -> ModelSummary {
+        guard let model else { return try ModelSummary(folder: EmbeddedModel.folder()) }
+        let path = Paths.expanded(model)
+        // A path that leads nowhere is no wrong name of a preset.
+        if path.contains("/") || FileManager.default.fileExists(atPath: path) {
+            return try ModelSummary(folder: URL(filePath: path))
+        }
+        return try ModelSummary(Preset.named(model))
     }
 
     private func parts(_ summary: ModelSummary) -> Table {
@@ -37,7 +53,7 @@ struct InfoCommand: ParsableCommand {
             table.add(
                 part.name.rawValue, Format.grouped(part.parameters), Format.bytes(part.bytes), part.description ?? "")
         }
-        table.add("all", Format.grouped(summary.parameters), Format.bytes(summary.bytes), "")
+        table.add("all", Format.grouped(summary.total), Format.bytes(summary.bytes), "")
         return table
     }
 
@@ -45,19 +61,15 @@ struct InfoCommand: ParsableCommand {
         let limits = summary.limits
         let context = "\(Format.grouped(limits.context)) tokens"
         var facts: [(String, String)] = []
-        facts.append(
-            (
-                "weights",
-                summary.files == 0
-                    ? "none" : "\(summary.dtype), \(summary.files == 1 ? "1 file" : "\(summary.files) files")"
-            ))
-        let full = Format.bytes(summary.cacheBytesPerToken * limits.context)
-        facts.append(
-            (
-                "memory",
-                "\(Format.bytes(summary.bytes)) of weights; \(Format.bytes(summary.cacheBytesPerToken)) a token of cache, "
-                    + "\(full) for a full context"
-            ))
+        if summary.preset == nil {
+            let files = summary.files == 1 ? "1 file" : "\(summary.files) files"
+            facts.append(("weights", summary.files == 0 ? "none" : "\(summary.dtype), \(files)"))
+        }
+        let weights = Format.bytes(summary.bytes) + " of weights"
+        let cache = Format.bytes(summary.cacheBytesPerToken) + " a token of cache"
+        let full = Format.bytes(summary.cacheBytesPerToken * limits.context) + " for a full context"
+        let type = summary.preset == nil ? "" : " in \(summary.dtype)"
+        facts.append(("memory", "\(weights)\(type); \(cache), \(full)"))
         if let tokenizer = summary.tokenizer {
             facts.append(
                 (
@@ -67,7 +79,7 @@ struct InfoCommand: ParsableCommand {
             facts.append(("special", tokenizer.specialTokens.joined(separator: " ").printable))
             facts.append(("stops at", tokenizer.stopTokens.joined(separator: " ").printable))
         }
-        facts.append(("template", summary.hasChatTemplate ? "yes" : "none"))
+        if summary.preset == nil { facts.append(("template", summary.hasChatTemplate ? "yes" : "none")) }
         facts.append(("context", context))
         if let least = limits.minPixels, let most = limits.maxPixels {
             facts.append(("pictures", "\(Format.grouped(least)) to \(Format.grouped(most)) pixels"))

@@ -15,7 +15,9 @@ struct InfoTests {
         #expect((info["problems"] as? [String]) == [])
         let files = try SafetensorsCheckpoint(directory: folder)
         let elements = files.tensors.values.reduce(0) { $0 + $1.entry.elementCount }
-        #expect(info["parameters"] as? Int == elements)
+        let parameters = try #require(info["parameters"] as? [String: Int])
+        #expect(parameters["total"] == elements)
+        #expect(parameters.reduce(0) { $0 + $1.value } == 2 * elements)
         #expect(info["bytes"] as? Int == files.byteCount)
         let parts = try #require(info["parts"] as? [[String: Any]])
         #expect(parts.reduce(0) { $0 + ($1["parameters"] as? Int ?? 0) } == elements)
@@ -39,6 +41,21 @@ struct InfoTests {
         #expect(outcome.status == 0, "a folder without weights still has a size")
         #expect(outcome.errors.contains("warning:"))
         #expect(try Program.run("info", folder.path("nothing")).status == 1)
+    }
+
+    @Test func presetsNeedNoFolder() throws {
+        let info = try Program.run("info", "qwen2-vl-7b", "--json").json()
+        let parameters = try #require(info["parameters"] as? [String: Int])
+        #expect(Set(parameters.keys) == ["total", "vision", "connector", "embedding", "decoder", "head"])
+        #expect(parameters["total"] == 8_291_375_616)
+        #expect(info["bytes"] as? Int == 2 * 8_291_375_616)
+        #expect(info["preset"] as? String == "qwen2-vl-7b" && info["folder"] == nil)
+        let text = try Program.run("info", "Qwen2-VL-7B")
+        #expect(text.status == 0 && text.output.contains("8,291,375,616"))
+        let unknown = try Program.run("info", "qwen2-vl-8b")
+        #expect(unknown.status == 1)
+        #expect(unknown.errors.contains("'qwen2-vl-8b'") && unknown.errors.contains("qwen2-vl-7b"))
+        #expect(unknown.errors.split(separator: "\n").count == 1)
     }
 
     @Test func theEnvironmentNamesAModel() throws {

@@ -72,11 +72,20 @@ public final class ConfigurationReader {
         do { data = try Data(contentsOf: url) } catch {
             throw ConfigurationError(file: name, reason: "cannot be read: \(error.localizedDescription)")
         }
+        try self.init(json: data, file: name, overriding: overrides)
+    }
+
+    /// Reads JSON whose top level is an object.
+    ///
+    /// - Parameter file: stands for it in errors.
+    public convenience init(json: String, file: String) throws { try self.init(json: Data(json.utf8), file: file) }
+
+    private convenience init(json: Data, file: String, overriding overrides: [String: JSONValue] = [:]) throws {
         do {
-            let fields = try JSONDecoder().decode([String: JSONValue].self, from: data)
-            self.init(file: name, fields: fields.merging(overrides) { $1 })
+            let fields = try JSONDecoder().decode([String: JSONValue].self, from: json)
+            self.init(file: file, fields: fields.merging(overrides) { $1 })
         } catch {
-            throw ConfigurationError(file: name, reason: "is not a JSON object; is the file complete?")
+            throw ConfigurationError(file: file, reason: "is not a JSON object; is the file complete?")
         }
     }
 

@@ -43,9 +43,13 @@ public enum ModelRegistry {
         "NVLM_D": { try ModelDesign(nvlm: $0, .sequence) },
     ]
 
-    /// Reads the configuration of a checkpoint folder. An unknown `model_type` is an error that lists the known ones.
+    /// Reads the configuration of a checkpoint folder.
     public static func configuration(folder: URL) throws -> any ModelFamily {
-        let reader = try ConfigurationReader(contentsOf: folder.appending(path: "config.json"))
+        try configuration(ConfigurationReader(contentsOf: folder.appending(path: "config.json")))
+    }
+
+    /// Reads a configuration. An unknown `model_type` is an error that lists the known ones.
+    public static func configuration(_ reader: ConfigurationReader) throws -> any ModelFamily {
         let type = try reader.string("model_type")
         guard let read = families[type] else {
             throw reader.failure(

@@ -11,4 +11,7 @@ public enum ModelPart: String, Sendable, Hashable, Codable, CaseIterable {
     case head
     /// What a family has not told.
     case other
+
+    /// The short name that reports use.
+    public var key: String { self == .visionTower ? "vision" : rawValue.replacing("-", with: "_") }
 }

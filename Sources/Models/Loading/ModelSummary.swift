@@ -4,14 +4,14 @@ import Safetensors
 import Text
 import Torch
 
-/// What a checkpoint folder holds, known without reading its weights.
+/// What a checkpoint folder holds, known without reading its weights; or what a preset would hold.
 public struct ModelSummary: Sendable, Codable {
     public struct Part: Sendable, Codable {
         public var name: ModelPart
         /// Layers and widths, in words.
         public var description: String?
         public var parameters: Int
-        /// As stored; as they would be in `dtype` where there are no weights.
+        /// As stored; where there are no weights, as they would be in the type that the configuration names.
         public var bytes: Int
     }
 
@@ -53,10 +53,15 @@ public struct ModelSummary: Sendable, Codable {
         }
     }
 
-    public var folder: String
+    /// Nil for a preset.
+    public var folder: String?
+    public var preset: String?
+    /// Under which name a preset was released or described.
+    public var origin: String?
     public var modelType: String
     public var parts: [Part]
-    public var parameters: Int
+    /// By part, in short names (`vision`, `connector`, `decoder`, …), and `total`.
+    public var parameters: [String: Int]
     public var bytes: Int
     /// The stored type; several with commas between them.
     public var dtype: String
@@ -71,7 +76,7 @@ public struct ModelSummary: Sendable, Codable {
     public var problems: [String]
 
     enum CodingKeys: String, CodingKey {
-        case folder, parts, parameters, bytes, dtype, files, tokenizer, limits, problems
+        case folder, preset, origin, parts, parameters, bytes, dtype, files, tokenizer, limits, problems
         case modelType = "model_type"
         case cacheBytesPerToken = "cache_bytes_per_token"
         case hasChatTemplate = "chat_template"
@@ -80,12 +85,30 @@ public struct ModelSummary: Sendable, Codable {
     /// Reads configuration, tokenizer and the headers of the weights. Only a configuration that cannot be used is an
     /// error; what else is missing stands in `problems`.
     public init(folder url: URL) throws {
+        let reader = try ConfigurationReader(contentsOf: url.appending(path: "config.json"))
+        let family = try ModelRegistry.configuration(reader)
+        var problems: [String] = []
+        let stored = StoredWeights(url, family, default: StoredWeights.type(reader), &problems)
+        try self.init(family, reader, stored, problems)
         folder = url.path
-        problems = []
-        let family = try ModelRegistry.configuration(folder: url)
-        modelType = try ConfigurationReader(contentsOf: url.appending(path: "config.json")).string("model_type")
+        readTexts(url, family)
+    }
+
+    /// Builds the preset's model without memory.
+    public init(_ preset: Preset) throws {
+        let reader = try preset.reader()
+        try self.init(
+            ModelRegistry.configuration(reader), reader, StoredWeights(main: StoredWeights.type(reader)), [])
+        self.preset = preset.name
+        origin = preset.origin
+    }
+
+    private init(
+        _ family: any ModelFamily, _ reader: ConfigurationReader, _ stored: StoredWeights, _ problems: [String]
+    ) throws {
+        self.problems = problems
+        modelType = try reader.string("model_type")
         let model = try family.makeModel(ParameterStore(.shapes))
-        let stored = Stored(url, family, &problems)
 
         var counts: [ModelPart: (parameters: Int, bytes: Int)] = [:]
         var absent: [String] = []
@@ -100,14 +123,15 @@ public struct ModelSummary: Sendable, Codable {
         }
         for (names, what) in [(absent, "not in the files"), (misshapen, "of another shape than the configuration's")] {
             guard let first = names.first else { continue }
-            problems.append("\(names.count) parameters are \(what), such as \(first)")
+            self.problems.append("\(names.count) parameters are \(what), such as \(first)")
         }
         parts = ModelPart.allCases.compactMap { part in
             let description = family.description(of: part)
             guard let count = counts[part] ?? (description == nil ? nil : (0, 0)) else { return nil }
             return Part(name: part, description: description, parameters: count.parameters, bytes: count.bytes)
         }
-        parameters = parts.reduce(0) { $0 + $1.parameters }
+        parameters = Dictionary(uniqueKeysWithValues: parts.map { ($0.name.key, $0.parameters) })
+        parameters["total"] = parts.reduce(0) { $0 + $1.parameters }
         bytes = parts.reduce(0) { $0 + $1.bytes }
         dtype = stored.types
         files = stored.files
@@ -115,8 +139,10 @@ public struct ModelSummary: Sendable, Codable {
         cacheBytesPerToken = decoder.layers * 2 * decoder.keyValueHeads * decoder.headSize * stored.main.size
         limits = Limits(context: family.contextLength, pictureTokens: [])
         hasChatTemplate = false
-        readTexts(url, family)
     }
+
+    /// All parameters.
+    public var total: Int { parameters["total"] ?? 0 }
 
     /// Sizes of pictures that people know: a thumbnail, a square crop, a camera's small setting, full HD.
     private static let pictureSizes = [(224, 224), (448, 448), (1024, 768), (1920, 1080)]
@@ -143,35 +169,6 @@ public struct ModelSummary: Sendable, Codable {
                 guard let tokens = try? processor.imageTokenCount(width: width, height: height) else { continue }
                 limits.pictureTokens.append(PictureTokens(width: width, height: height, tokens: tokens))
             }
-        } catch {
-            problems.append("\(error)")
-        }
-    }
-}
-
-/// What the headers of the weights say, under the names that the model uses.
-private struct Stored {
-    var entries: [String: TensorEntry] = [:]
-    var files = 0
-    /// The first float type, in which the model would run.
-    var main = DType.float32
-    /// All types.
-    var types = "none"
-
-    init(_ url: URL, _ family: any ModelFamily, _ problems: inout [String]) {
-        do {
-            let checkpoint = try SafetensorsCheckpoint(directory: url.path)
-            files = checkpoint.files.count
-            var found: [String] = []
-            for name in checkpoint.names {
-                guard let entry = checkpoint.tensors[name]?.entry else { continue }
-                entries[family.canonicalName(name)] = entry
-                let type = DType(entry.dtype)
-                if found.isEmpty, let type, type.isFloatingPoint { main = type }
-                let text = type?.description ?? entry.dtype.rawValue
-                if !found.contains(text) { found.append(text) }
-            }
-            types = found.joined(separator: ", ")
         } catch {
             problems.append("\(error)")
         }
