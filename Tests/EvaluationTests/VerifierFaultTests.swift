@@ -91,12 +91,16 @@ import Testing
         #expect(try failures(folder).contains { $0.hasSuffix(".logits") })
     }
 
-    @Test func tilingIsNamed() throws {
+    @Test func wrongTilesFail() throws {
         let folder = try TemporaryFolder()
-        try folder.write("golden.json", Array(#"{"candidate_order": {"1": [[1, 1]]}}"#.utf8))
-        let report = try Verifier.verify(folder: folder.url)
-        #expect(!report.holds && report.kind == "InternVL tiling")
-        #expect(report.lines.first?.note.contains("not supported yet") == true)
+        func report(_ grid: String) throws -> VerifyReport {
+            let golden = #"{"candidate_order": {"2": [[1, 1], [1, 2], [2, 1]]}, "rows": [{"w": 896, "h": 448, "max2": "#
+            try folder.write("golden.json", Array((golden + grid + "}]}").utf8))
+            return try Verifier.verify(folder: folder.url)
+        }
+        #expect(try report("[2, 1, 3]").holds && report("[2, 1, 3]").kind == "InternVL tiling")
+        #expect(try !report("[1, 2, 3]").holds)
+        #expect(try !report("[2, 1, 2]").holds)
     }
 
     @Test(arguments: ["", "{", "[1, 2", #"{"a": 1, "a": 2}"#, "{}", "[]", "\u{0}"])

@@ -15,11 +15,12 @@ import Testing
     static let others = ["image_formats", "tokenizers", "videos"]
     /// What is verified of the shared fixtures, where they are there.
     static let shared = [
-        "attention_pool", "avg_pool_connector", "c_abstractor", "chat_templates", "clip_vision", "images",
-        "internvl2_internlm2", "internvl2_qwen2", "internvl_tiling", "moe_top2", "navit", "nvlm_d",
-        "perceiver_resampler", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl", "qwen2vl_tied_sharded", "resize",
-        "siglip_vision", "smart_resize", "tokenizer_internlm2", "tokenizer_internvl_qwen2", "tokenizer_qwen1",
-        "tokenizer_qwen2vl",
+        "attention_pool", "avg_pool_connector", "c_abstractor", "chat_templates", "clip_vision",
+        "flamingo_xattn_all_previous", "flamingo_xattn_immediate", "images", "internvl2_internlm2",
+        "internvl2_qwen2", "internvl_tiling", "mllama_xattn_layer", "moe_top2", "navit", "nvlm_d", "nvlm_h",
+        "nvlm_x", "perceiver_resampler", "points15", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl",
+        "qwen2vl_tied_sharded", "resize", "siglip_vision", "smart_resize", "tokenizer_internlm2",
+        "tokenizer_internvl_qwen2", "tokenizer_qwen1", "tokenizer_qwen2vl",
     ]
     static let sharedThere = shared.filter { name in
         Fixtures.shared.map { FileManager.default.fileExists(atPath: $0.appending(path: name).path) } ?? false

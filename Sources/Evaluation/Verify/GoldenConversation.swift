@@ -7,8 +7,9 @@ import Models
 struct GoldenConversation {
     let messages: Conversation
     let options: ProcessingOptions
-    /// The case's own limit of tiles.
+    /// The case's own limits of tiles and of a picture's pixels.
     let maxTiles: Int?
+    let maxPixels: Int?
 
     /// Whether a case holds a conversation, as messages or as a question with a history.
     static func isConversation(_ golden: GoldenJSON) -> Bool {
@@ -28,11 +29,14 @@ struct GoldenConversation {
             addGenerationPrompt: prompt, templateVariables: variables,
             isRaw: golden["mode"].string == "chat_without_chat_prompt")
         maxTiles = golden["max_num"].int.flatMap { $0 > 0 ? $0 : nil }
+        maxPixels =
+            (golden["messages"].array ?? []).flatMap { $0["content"].array ?? [] }
+            .compactMap { $0["max_pixels"].int }.first
     }
 
     func process(_ processor: any ConversationProcessor) throws -> ProcessedSequence {
-        let processor = try maxTiles.map { try processor.limitingTiles($0) } ?? processor
-        return try processor.process(messages, options)
+        let tiled = try maxTiles.map { try processor.limitingTiles($0) } ?? processor
+        return try tiled.limitingPixels(min: nil, max: maxPixels).process(messages, options)
     }
 
     private static func message(

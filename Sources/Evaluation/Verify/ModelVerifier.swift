@@ -46,6 +46,7 @@ struct ModelVerifier: FolderVerifier {
         try verifyBatches(sequences)
         try verifyLongSequence()
         try verifyPictures()
+        try verifySaved(sequences)
         // Last, because it changes the weights.
         for (name, golden) in cases.sorted(by: { $0.key < $1.key }) where !golden["training_step"].isNull {
             guard let sequence = sequences[name] else { continue }

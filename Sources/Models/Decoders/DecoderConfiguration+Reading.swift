@@ -52,6 +52,41 @@ extension DecoderConfiguration {
             ]))
     }
 
+    /// Reads the container of the first POINTS checkpoints (`points.md` A2).
+    init(customLlama reader: ConfigurationReader) throws {
+        let (hidden, heads) = try reader.widthAndHeads()
+        let keyValueHeads = try reader.integer("num_kv_heads", default: heads)
+        guard heads.isMultiple(of: keyValueHeads) else {
+            throw reader.failure(
+                "num_kv_heads", "is \(keyValueHeads), which does not divide num_attention_heads \(heads)")
+        }
+        for (field, only) in [
+            ("hidden_act", JSONValue.string("swiglu")), ("rotary_pct", .number(1)), ("rotary_compress", .number(1)),
+            ("rms_norm", .bool(true)), ("norm_type", .string("rms_norm")), ("mlp_fc1_bias", .bool(false)),
+            ("mlp_fc2_bias", .bool(false)),
+        ] {
+            try reader.require(field, only)
+        }
+        self.init(
+            vocabularySize: try reader.integer("vocab_size"), hiddenSize: hidden,
+            feedForwardSize: try reader.integer("ffn_hidden_size"), layers: try reader.integer("num_layers"),
+            heads: heads, keyValueHeads: keyValueHeads,
+            normEpsilon: try reader.number("layernorm_epsilon", default: 1e-5),
+            ropeBase: try reader.number("rotary_emb_base", default: 10000),
+            hasAttentionBias: try reader.flag("qkv_proj_bias", default: true),
+            hasTiedHead: try reader.flag("tie_word_embeddings", default: false),
+            maxPositions: try reader.integer("max_position_embeddings", default: 4096),
+            initializerRange: try reader.number("initializer_range", default: 0.02))
+        hasAttentionOutputBias = try reader.flag("out_proj_bias", default: true)
+        naming = .customLlama
+        // With as many key-value heads as heads there is one matrix, head by head.
+        if keyValueHeads == heads { naming.projections = .grouped("query_key_value") }
+        try reader.finish(
+            harmless: ConfigurationReader.bookkeeping.union(ConfigurationReader.generation).union([
+                "use_flash_attention", "attn_implementation", "parallel_residual", "use_parallel_residual",
+            ]))
+    }
+
     private static func architecture(_ reader: ConfigurationReader) throws -> String {
         if case .array(let names)? = reader.value("architectures"), case .string(let name)? = names.first {
             guard architectures.contains(name) else {

@@ -17,8 +17,8 @@ public struct ModelDesign: ModelFamily {
     public var readPreprocessor: @Sendable (any ImagePolicy, URL) throws -> any ImagePolicy = { policy, _ in policy }
     /// Keys that released checkpoints hold and nothing uses.
     public var unusedKeys: @Sendable (String) -> Bool = { _ in false }
-    /// Parameters that nothing uses but that checkpoints of this family hold and must go on holding, with their shapes.
-    public var carried: [(name: String, shape: [Int])] = []
+    /// A connector that nothing uses but that checkpoints of this family hold and must go on holding.
+    public var idleConnector: (prefix: String, configuration: any ConnectorConfiguration)?
     /// Newer names of keys.
     public var renaming: @Sendable (String) -> String = { $0 }
 
@@ -35,7 +35,9 @@ public struct ModelDesign: ModelFamily {
     public func makeModel(_ store: ParameterStore) throws -> VisionLanguageModel {
         let encoder = try vision?.makeEncoder(store.root)
         let language = try LanguageDecoder(decoder, store.root.nested(decoderPrefix))
-        for parameter in carried { _ = try store.root.parameter(parameter.name, parameter.shape, .zeros) }
+        if let idleConnector {
+            _ = try idleConnector.configuration.makeConnector(store.root.nested(idleConnector.prefix))
+        }
         let head = parameterName(decoder.naming.head, "weight")
         // A tied checkpoint may repeat the embedding as a head.
         try store.finish { decoder.hasTiedHead && $0 == head || unusedKeys($0) }

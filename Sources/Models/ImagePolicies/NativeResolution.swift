@@ -10,6 +10,8 @@ public struct NativeResolution: ImagePolicy, Hashable {
     public var resize: SmartResize
     public var normalization: PixelNormalization
     public var filter: ResizeFilter
+    /// POINTS 1.5's own limit of pixels, to which larger pictures shrink before anything else; nil for none.
+    public var firstMaxPixels: Int?
 
     public init(
         patchSize: Int = 14, temporalPatchSize: Int = 2, mergeSize: Int = 2, minPixels: Int = 3136,
@@ -27,6 +29,7 @@ public struct NativeResolution: ImagePolicy, Hashable {
 
     /// The grid of a picture of this size, known before it is decoded.
     public func grid(width: Int, height: Int, frames: Int = 1) throws -> PatchGrid {
+        let (width, height) = firstSize(width: width, height: height)
         let size = try resize.size(height: height, width: width)
         guard size.height > 0, size.width > 0 else {
             throw ProcessingError.imageSize(
@@ -35,6 +38,15 @@ public struct NativeResolution: ImagePolicy, Hashable {
         return PatchGrid(
             time: (frames + temporalPatchSize - 1) / temporalPatchSize, height: size.height / patchSize,
             width: size.width / patchSize)
+    }
+
+    /// The size under the first limit.
+    private func firstSize(width: Int, height: Int) -> (width: Int, height: Int) {
+        guard let firstMaxPixels, width > 0, height > 0, width <= 1 << 20, height <= 1 << 20,
+            width * height > firstMaxPixels
+        else { return (width, height) }
+        let beta = (Double(width * height) / Double(firstMaxPixels)).squareRoot()
+        return (max(1, Int(Double(width) / beta)), max(1, Int(Double(height) / beta)))
     }
 
     public func tokenCount(_ grid: PatchGrid) -> Int { grid.count / (mergeSize * mergeSize) }
@@ -61,8 +73,13 @@ public struct NativeResolution: ImagePolicy, Hashable {
             throw ProcessingError.unsupported("pixels from \(smallest) to \(largest) are no range")
         }
         var policy = self
-        policy.resize.minPixels = smallest
-        policy.resize.maxPixels = largest
+        if resize.version == .points15 {
+            policy.firstMaxPixels = max
+            if let min { policy.resize.minPixels = min }
+        } else {
+            policy.resize.minPixels = smallest
+            policy.resize.maxPixels = largest
+        }
         return policy
     }
 
@@ -75,7 +92,11 @@ public struct NativeResolution: ImagePolicy, Hashable {
         guard let first = frames.first else { throw ProcessingError.emptyVideo }
         let grid = try grid(width: first.width, height: first.height, frames: frames.count)
         let (height, width) = (grid.height * patchSize, grid.width * patchSize)
-        let resized = try frames.map { try $0.resized(width: width, height: height, filter: filter) }
+        let resized = try frames.map { frame in
+            let first = firstSize(width: frame.width, height: frame.height)
+            return try frame.resized(width: first.width, height: first.height, filter: .bicubic)
+                .resized(width: width, height: height, filter: filter)
+        }
         return VisualItem(
             kind: kind, layout: .patches(grid), pixels: try patches(resized, grid), originalWidth: first.width,
             originalHeight: first.height, patchCount: grid.count, featureCount: tokenCount(grid))

@@ -41,6 +41,10 @@ public enum ModelRegistry {
         "qwen2_vl": { try Qwen2VLConfiguration($0) },
         "internvl_chat": { try ModelDesign(internVL: $0) },
         "NVLM_D": { try ModelDesign(nvlm: $0, .sequence) },
+        "NVLM_X": { try ModelDesign(nvlm: $0, .crossAttention) },
+        "NVLM_H": { try ModelDesign(nvlm: $0, .hybrid) },
+        "points_chat": { try ModelDesign(points1: $0) },
+        "pointsv1.5_chat": { try ModelDesign(points15: $0) },
     ]
 
     /// Reads the configuration of a checkpoint folder.

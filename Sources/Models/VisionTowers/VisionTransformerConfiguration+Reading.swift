@@ -59,7 +59,9 @@ extension VisionTransformerConfiguration {
             normEpsilon: try reader.number("layer_norm_eps", default: epsilon), finalNorm: finalNorm,
             activation: try reader.activation("hidden_act", default: activation))
         try reader.finish(
-            harmless: ConfigurationReader.bookkeeping.union(["projection_dim", "dropout", "initializer_factor"]))
+            harmless: ConfigurationReader.bookkeeping.union(ConfigurationReader.generation).union([
+                "projection_dim", "dropout", "initializer_factor",
+            ]))
     }
 
     /// vit-pytorch's NaViT: the arguments of its initialiser by their own names.

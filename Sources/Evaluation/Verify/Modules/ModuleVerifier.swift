@@ -13,7 +13,8 @@ struct ModuleVerifier: FolderVerifier {
 
     private static let modules: [any GoldenModule.Type] = [
         CLIPVisionModule.self, SiglipVisionModule.self, NaViTModule.self, CAbstractorModule.self,
-        AveragePoolModule.self, AttentionPoolModule.self, PerceiverModule.self, MixtureModule.self,
+        AveragePoolModule.self, AttentionPoolModule.self, PerceiverModule.self, MixtureModule.self, FlamingoModule.self,
+        MllamaModule.self,
     ]
 
     static func matches(_ contents: GoldenContents) -> Bool {
