@@ -25,6 +25,15 @@ import Testing
         #expect(turns.count > 100)
     }
 
+    @Test func earlyLessonsHoldFewObjects() throws {
+        let generator = try SyntheticGenerator(
+            SyntheticOptions(seed: 8, weights: [.color: 1, .count: 1, .box: 1], maxObjects: 1))
+        let samples = try (0..<60).map(generator.sample)
+        #expect(samples.allSatisfy { $0.metadata.objects.count == 1 })
+        #expect(
+            samples.allSatisfy { sample in sample.turns.allSatisfy { $0.task != .count || Int($0.answer) ?? 2 <= 1 } })
+    }
+
     @Test func threadsAgreeWithOne() async throws {
         // Text above all: Cairo's glyph cache is what threads would meet in.
         let weights: [SyntheticTask: Double] = [.text: 8, .chart: 2, .describe: 1]

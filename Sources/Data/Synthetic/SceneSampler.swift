@@ -7,12 +7,12 @@ struct SceneSampler {
 
     /// Nil when the picture came out too full or too even for the task; the caller tries again.
     func sample(_ task: SyntheticTask, using generator: inout SeededGenerator) throws -> Drawn? {
-        let count = task == .count ? generator.integer(0...9) : 0
+        let count = task == .count ? generator.integer(0...min(9, options.maxObjects)) : 0
         let color = generator.element(of: NamedColor.allCases)
         let backdrop = Backdrop(difficulty: options.difficulty, showing: color, using: &generator)
         let colors = backdrop.visibleColors
         var query: CountTask.Query?
-        let kinds: [ObjectKind]
+        var kinds: [ObjectKind]
         switch task {
         case .count:
             let plan = CountTask.plan(count: count, colors: colors, using: &generator)
@@ -22,6 +22,8 @@ struct SceneSampler {
         case .relation: kinds = RelationTask.plan(colors: colors, using: &generator)
         case .box, .describe, .text, .chart: kinds = mixture(colors: colors, using: &generator)
         }
+        // What the question is about comes first.
+        kinds.removeLast(max(0, kinds.count - max(options.maxObjects, task == .relation ? 2 : 1)))
         let canvas = try canvas(for: kinds.count, using: &generator)
         backdrop.paint(on: canvas, using: &generator)
         backdrop.clutter(on: canvas, using: &generator)

@@ -26,11 +26,16 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
     public var chineseShare: Double = 0.35
     /// Clutter, noise and JPEG artefacts: 0 is clean, 1 is hard.
     public var difficulty: Double = 0.5
+    /// Objects that a scene holds at most, for early lessons: a single one needs no search. Relations take two or more.
+    public var maxObjects = SyntheticOptions.allObjects
+
+    /// More than any scene holds.
+    public static let allObjects = 20
 
     public init(
         seed: UInt64 = 0, split: Split = .train, turns: Turns = .several,
         weights: [SyntheticTask: Double] = SyntheticOptions.defaultWeights, sides: ClosedRange<Int> = 112...280,
-        chineseShare: Double = 0.35, difficulty: Double = 0.5
+        chineseShare: Double = 0.35, difficulty: Double = 0.5, maxObjects: Int = SyntheticOptions.allObjects
     ) {
         self.seed = seed
         self.split = split
@@ -39,6 +44,7 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
         self.sides = sides
         self.chineseShare = chineseShare
         self.difficulty = difficulty
+        self.maxObjects = maxObjects
     }
 
     /// Only the given task.
@@ -57,6 +63,7 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
         guard sides.lowerBound >= 96, sides.upperBound <= 2048 else {
             throw .options("sides of \(sides.lowerBound) to \(sides.upperBound) pixels are outside of 96 to 2048")
         }
+        guard maxObjects >= 1 else { throw .options("at most \(maxObjects) objects are too few; allow 1 or more") }
         guard (0...1).contains(chineseShare) else {
             throw .options("a Chinese share of \(chineseShare) is outside of 0 to 1")
         }

@@ -197,6 +197,7 @@ extension SyntheticOptions {
         }
         chineseShare = try node.number("chinese_share", default: chineseShare, in: 0...1)
         difficulty = try node.number("difficulty", default: difficulty, in: 0...1)
+        maxObjects = try node.integer("max_objects", default: maxObjects, in: 1...Self.allObjects)
         try node.finish()
         do { _ = try SyntheticGenerator(self) } catch { throw node.failure("sides", "cannot be generated: \(error)") }
     }
