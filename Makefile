@@ -1,5 +1,5 @@
 # The two commands of the README. Each sets up what it needs by itself.
-.PHONY: demo test setup lint demo-picture
+.PHONY: demo test setup lint demo-picture serve test-clients serve-picture
 
 demo: setup
 	swift build -c release --product omma
@@ -12,6 +12,16 @@ test: setup
 setup:
 	@./setup
 
+# The server and its page, with the embedded model.
+serve: setup
+	swift build -c release --product omma
+	.build/release/omma serve --open
+
+# Clients that others wrote against the server: OpenAI's library, schemathesis, Chromium. Needs python3 and Chromium.
+test-clients: setup
+	swift build --product omma
+	Tests/Clients/run.sh
+
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
 
@@ -23,3 +33,10 @@ demo-picture: setup
 	mkdir -p docs
 	$$(command -v chromium || command -v google-chrome) --headless --no-sandbox --disable-gpu --hide-scrollbars \
 	  --window-size=1240,1080 --screenshot=docs/demo.png "file://$(CURDIR)/out/demo-picture/index.html"
+
+# The README's picture of the server's page.
+serve-picture: setup
+	swift build --product omma
+	mkdir -p docs out/page
+	EXAMPLES=1 SCREENSHOTS=out/page Tests/Clients/run.sh
+	cp out/page/page-wide-light.png docs/serve.png

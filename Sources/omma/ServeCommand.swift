@@ -19,6 +19,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp("Keys of which clients must send one: a line each.", valueName: "file"),
         completion: .file()) var apiKeyFile: String?
+    @Flag(help: "Opens the page in the browser.") var open = false
     @Flag(help: "Lets anyone in who reaches --host.") var withoutKeys = false
     @Option(help: ArgumentHelp("The model's name; without it that of its folder.", valueName: "name"))
     var name: String?
@@ -67,10 +68,27 @@ struct ServeCommand: AsyncParsableCommand {
         if name == nil { options.modelName = try model.folder().lastPathComponent }
         let engine = try await BatchEngine.start(BatchOptions(maxBatch: maxBatch)) { [model] in try model.load() }
         let facts = engine.facts, address = host.contains(":") ? "[\(host)]" : host, name = options.modelName
+        let opens = open
         let server = OmmaServer(options, engine: engine, generation: engine.generation) { port in
+            let url = "http://\(address):\(port)"
             TerminalOutput.standardOutput.line(
-                "\(name), \(Format.count(facts.parameters)) parameters, on \(facts.device): http://\(address):\(port)")
+                "\(name), \(Format.count(facts.parameters)) parameters, on \(facts.device): \(url)")
+            if opens { Self.show(url) }
         }
         try await server.runUntilSignalled()
+    }
+
+    /// Shows a page in the person's browser; a machine without one has lost nothing, the address was printed.
+    private static func show(_ url: String) {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        #if os(macOS)
+            process.arguments = ["open", url]
+        #else
+            process.arguments = ["xdg-open", url]
+        #endif
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try? process.run()
     }
 }

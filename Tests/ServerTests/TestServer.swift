@@ -89,14 +89,18 @@ final class TestServer: Sendable {
     }
 
     func post(_ path: String, _ json: [String: Any], headers: [String: String] = [:]) async throws -> RawResponse {
-        try await send("POST", path, body: Array(JSONSerialization.data(withJSONObject: json)), headers: headers)
+        try await send(
+            "POST", path, body: Array(JSONSerialization.data(withJSONObject: json, options: .sortedKeys)),
+            headers: headers)
     }
 
     func chat(_ json: [String: Any]) async throws -> RawResponse { try await post("/v1/chat/completions", json) }
 
     /// Bytes of a chat request.
     static func chatBytes(_ json: [String: Any]) throws -> [UInt8] {
-        bytes("POST", "/v1/chat/completions", body: Array(try JSONSerialization.data(withJSONObject: json)))
+        bytes(
+            "POST", "/v1/chat/completions",
+            body: Array(try JSONSerialization.data(withJSONObject: json, options: .sortedKeys)))
     }
 
     /// A request about noise pictures.

@@ -16,11 +16,12 @@ extension Handlers {
         let measure = try preparer.measure(
             chat.messages, maxTokens: reader.askedTokens(object) ?? options.defaultMaxTokens,
             answers: chat.sampling.answers)
+        let constraint = try constraint(chat.format)
         let begin = { @Sendable () async throws -> ChatAnswers in
             try await ticket.reserve(bytes: measure.bytes)
             let prompt = try await preparer.prepare(chat.messages)
             let maxTokens = try reader.maxTokens(object, prompt: prompt.rows.count)
-            let requests = engineRequests(chat, prompt, maxTokens: maxTokens, deadline: deadline)
+            let requests = engineRequests(chat, constraint, prompt, maxTokens: maxTokens, deadline: deadline)
             return ChatAnswers(
                 streams: requests.map(engine.submit), items: prompt.items, hasTools: chat.hasTools,
                 wantsScores: chat.alternatives != nil, ticket: ticket,
@@ -36,7 +37,8 @@ extension Handlers {
     }
 
     private func engineRequests(
-        _ chat: ChatRequest, _ prompt: ProcessedSequence, maxTokens: Int, deadline: ContinuousClock.Instant
+        _ chat: ChatRequest, _ constraint: (any TokenConstraint)?, _ prompt: ProcessedSequence, maxTokens: Int,
+        deadline: ContinuousClock.Instant
     ) -> [EngineRequest] {
         (0..<chat.sampling.answers).map { index in
             var sampling = chat.sampling.sampling
@@ -44,7 +46,7 @@ extension Handlers {
             var request = EngineRequest(
                 prompt: prompt, maxTokens: maxTokens, sampling: sampling, stopTokens: engine.processor.stopTokens,
                 stopTexts: chat.sampling.stops, logitBias: chat.sampling.bias, alternatives: chat.alternatives,
-                deadline: deadline)
+                constraint: constraint, deadline: deadline)
             request.presencePenalty = chat.sampling.presencePenalty
             request.frequencyPenalty = chat.sampling.frequencyPenalty
             return request

@@ -6,6 +6,7 @@ internal import Logging
 internal import Models
 internal import NIOCore
 internal import Serving
+internal import Synchronization
 internal import Text
 
 /// What all routes share.
@@ -17,6 +18,8 @@ struct Handlers: Sendable {
     let admission: Admission
     let metrics: ServerMetrics
     let logger: Logger
+    /// For answers of a given form; made when the first one is asked for.
+    private let tokenBytes: LazyTokenBytes
     let started = Int(Date().timeIntervalSince1970)
 
     init(
@@ -30,6 +33,13 @@ struct Handlers: Sendable {
         self.logger = logger
         preparer = PromptPreparer(engine: engine, limits: options.prompt)
         metrics = ServerMetrics()
+        tokenBytes = LazyTokenBytes(engine.processor.tokenizer)
+    }
+
+    /// What answers of a given form are held to; nil for text.
+    func constraint(_ format: AnswerFormat) throws -> (any TokenConstraint)? {
+        if case .text = format { return nil }
+        return try format.constraint(tokenBytes.value)
     }
 
     var samplingReader: SamplingReader {
@@ -96,5 +106,22 @@ struct Handlers: Sendable {
     /// Ids of objects: unguessable, so that they tell nothing about other requests.
     func newID(_ prefix: String) -> String {
         "\(prefix)-" + UUID().uuidString.replacingOccurrences(of: "-", with: "").lowercased()
+    }
+}
+
+/// The bytes of all tokens, made once.
+private final class LazyTokenBytes: Sendable {
+    private let tokenizer: Tokenizer
+    private let made = Mutex<TokenBytes??>(nil)
+
+    init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+
+    var value: TokenBytes? {
+        made.withLock { made in
+            if let made { return made }
+            let bytes = TokenBytes(tokenizer)
+            made = .some(bytes)
+            return bytes
+        }
     }
 }

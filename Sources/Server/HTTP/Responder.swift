@@ -10,11 +10,15 @@ struct Route: Sendable {
     var method: HTTPRequest.Method
     /// A path; `{model}` at the end takes the rest.
     var path: String
+    /// Whether the work ends when the client leaves.
+    var watchesClient: Bool
     var handle: @Sendable (Request) async throws -> Response
 
     init(
-        _ method: HTTPRequest.Method, _ path: String, _ handle: @escaping @Sendable (Request) async throws -> Response
+        _ method: HTTPRequest.Method, _ path: String, watchesClient: Bool = false,
+        _ handle: @escaping @Sendable (Request) async throws -> Response
     ) {
+        self.watchesClient = watchesClient
         self.method = method
         self.path = path
         self.handle = handle
@@ -40,8 +44,10 @@ struct Responder: HTTPResponder {
             [
                 Route(.get, "/health", handlers.health), Route(.get, "/ready", handlers.ready),
                 Route(.get, "/metrics", handlers.metricsText), Route(.get, "/v1/models", handlers.models),
-                Route(.get, "/v1/models/{model}", handlers.model), Route(.post, "/v1/chat/completions", handlers.chat),
-                Route(.post, "/v1/completions", handlers.complete), Route(.post, "/tokenize", handlers.tokenize),
+                Route(.get, "/v1/models/{model}", handlers.model),
+                Route(.post, "/v1/chat/completions", watchesClient: true, handlers.chat),
+                Route(.post, "/v1/completions", watchesClient: true, handlers.complete),
+                Route(.post, "/tokenize", handlers.tokenize),
                 Route(.post, "/detokenize", handlers.detokenize),
             ] + WebPage.routes
     }
@@ -70,6 +76,8 @@ struct Responder: HTTPResponder {
                 response.headers[.allow] = matching.map(\.method.rawValue).joined(separator: ", ")
             }
         }
+        // Watching whether a client leaves uses the connection up; said, so that nobody sends another request on it.
+        if matching.contains(where: \.watchesClient) { response.headers[.connection] = "close" }
         response.headers[.xContentTypeOptions] = "nosniff"
         response.headers[.referrerPolicy] = "no-referrer"
         handlers.metrics.count(

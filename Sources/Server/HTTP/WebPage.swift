@@ -1,7 +1,7 @@
 internal import HTTPTypes
 internal import Hummingbird
 
-/// The page at `/`: files that the build put into the program, so that nothing else is needed to serve or to see it.
+/// The page at `/` and the description of the API: files that the build put into the program, so that nothing else is needed to serve or to see it.
 enum WebPage {
     /// The page loads nothing from elsewhere, runs no inline script, and cannot be framed.
     private static let policy = [
@@ -17,6 +17,7 @@ enum WebPage {
         ("/web/api.js", "text/javascript; charset=utf-8", PackageResources.api_js),
         ("/web/markdown.js", "text/javascript; charset=utf-8", PackageResources.markdown_js),
         ("/web/sees.js", "text/javascript; charset=utf-8", PackageResources.sees_js),
+        ("/openapi.json", "application/json", PackageResources.openapi_json),
         ("/web/store.js", "text/javascript; charset=utf-8", PackageResources.store_js),
     ]
 
