@@ -7,6 +7,9 @@ public final class ForwardContext {
     /// Called with the name and value of intermediate results, such as `text.layer0` (`[tokens, hidden]`).
     public var observer: ((String, Tensor) throws -> Void)?
 
+    /// Where mixtures of experts note how they dealt tokens out, layer by layer; nil where nobody asks.
+    public var routings: [Routing]?
+
     public init(caches: [KeyValueCache]? = nil, observer: ((String, Tensor) throws -> Void)? = nil) {
         self.caches = caches
         self.observer = observer

@@ -18,7 +18,7 @@ import Testing
         "attention_pool", "avg_pool_connector", "c_abstractor", "chat_templates", "clip_vision",
         "flamingo_xattn_all_previous", "flamingo_xattn_immediate", "images", "internvl2_internlm2",
         "internvl2_qwen2", "internvl_tiling", "mllama_xattn_layer", "moe_top2", "navit", "nvlm_d", "nvlm_h",
-        "nvlm_x", "perceiver_resampler", "points15", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl",
+        "nvlm_x", "perceiver_resampler", "points15", "qwen_vl", "qwen2_text_tied", "qwen2_text_untied", "qwen2vl",
         "qwen2vl_tied_sharded", "resize", "siglip_vision", "smart_resize", "tokenizer_internlm2",
         "tokenizer_internvl_qwen2", "tokenizer_qwen1", "tokenizer_qwen2vl",
     ]

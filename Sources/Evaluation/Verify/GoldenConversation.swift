@@ -13,11 +13,26 @@ struct GoldenConversation {
 
     /// Whether a case holds a conversation, as messages or as a question with a history.
     static func isConversation(_ golden: GoldenJSON) -> Bool {
-        golden["messages"].array != nil || golden["question"].string != nil
+        golden["messages"].array != nil || golden["question"].string != nil || golden["query"].string != nil
+            || golden["raw_text"].string != nil
     }
+
+    /// The tokens of a case whose text the golden does not give whole.
+    private let ids: [Int32]?
 
     init(_ golden: GoldenJSON, folder: URL) throws {
         var pictures = GoldenPictures(golden, folder: folder)
+        if golden["query"].string != nil || golden["raw_text"].string != nil {
+            (maxTiles, maxPixels) = (nil, nil)
+            let isCut = golden["raw_text"].string?.hasSuffix("...") == true
+            ids = isCut ? golden["input_ids"].ints?.map { Int32(clamping: $0) } : nil
+            messages = try QwenVLDialogue.messages(golden) { try pictures.next($0) }
+            options = ProcessingOptions(
+                addGenerationPrompt: golden["labels"].isNull, isRaw: golden["raw"].bool == true,
+                pictureNames: golden["images_in_order"].strings ?? [])
+            return
+        }
+        ids = nil
         messages =
             golden["question"].isNull
             ? try (golden["messages"].array ?? []).map { try Self.message($0, &pictures, folder) }
@@ -35,6 +50,7 @@ struct GoldenConversation {
     }
 
     func process(_ processor: any ConversationProcessor) throws -> ProcessedSequence {
+        if let ids { return ProcessedSequence(ids: ids) }
         let tiled = try maxTiles.map { try processor.limitingTiles($0) } ?? processor
         return try tiled.limitingPixels(min: nil, max: maxPixels).process(messages, options)
     }

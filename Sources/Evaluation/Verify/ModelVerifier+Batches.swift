@@ -118,7 +118,7 @@ extension ModelVerifier {
 
 extension ProcessedSequence {
     /// Plain text that is known by its ids only.
-    fileprivate init(ids: [Int32]) {
+    init(ids: [Int32]) {
         self.init(
             rows: ids.enumerated().map { TokenRow(id: $0.element, position: SIMD3(repeating: Int32($0.offset))) },
             items: [], nextPosition: Int32(ids.count), promptText: "")

@@ -1,5 +1,6 @@
 import Goldens
 import Models
+import NN
 import Torch
 
 extension ModelVerifier {
@@ -87,6 +88,7 @@ extension ModelVerifier {
             what = ours + what.dropFirst(theirs.count)
         }
         guard what.hasPrefix("vision.") else { return observed[what] ?? observed["text." + what] }
+        if let tensor = try Self.qwenVL(what, pictures: sequence.items.count, observed) { return tensor }
         // The reference runs the tower for pictures and for videos by themselves, and its plain names are those of the
         // run that came last.
         let kinds = Set(sequence.items.map(\.kind))
@@ -126,5 +128,42 @@ extension ModelVerifier {
         let width = width ?? sequence.columnCount
         let values = sequence.rows.flatMap { row in (0..<width).map { row.columns.contains(Int32($0)) ? 1 : 0 } }
         return try Tensor(values, shape: [sequence.rows.count, width])
+    }
+}
+
+// MARK: - Qwen-VL
+
+extension ModelVerifier {
+    /// What Qwen-VL's reference calls by other names, and lays out in another order.
+    private static func qwenVL(_ what: String, pictures: Int, _ observed: [String: Tensor]) throws -> Tensor? {
+        guard observed["vision.attn_pool"] != nil else { return nil }
+        func rows(_ name: String) throws -> Tensor? {
+            try observed[name].map { try $0.reshape([pictures, -1, $0.size($0.rank - 1)]) }
+        }
+        switch what {
+        // `[pictures, width, rows, columns]`, as a convolution gives it.
+        case "vision.conv1": return try rows("vision.patch_embed")?.transpose(1, 2)
+        case "vision.ln_pre": return try rows("vision.embeddings")
+        // Token by token, within it picture by picture.
+        case "vision.block0": return try rows("vision.layer0")?.transpose(0, 1)
+        case "vision.last_block": return try rows("vision.last_layer")?.transpose(0, 1)
+        case "vision.output": return try rows("vision.features")
+        default: return nil
+        }
+    }
+
+    /// The resampler's fixed positions: those of the checkpoint, and those that a new model starts with.
+    mutating func verifyResampler() throws {
+        let name = "resampler.pos_embed"
+        guard goldens.tensors[name] != nil,
+            let connector = (model.vision as? AssembledVision)?.connector as? QwenVLConnector
+        else { return }
+        let stored = connector.resampler.positionTable
+        report.add(try goldens.compare(name, stored.doubles(), shape: stored.shape))
+        let start = try ParameterStore(.random(seed: 0)).root
+            .constant("positions", stored.shape, .sineCosineGrid(side: connector.resampler.side)).tensor
+        var line = try goldens.compare(name, start.doubles(), shape: start.shape)
+        line.name += " of a new model"
+        report.add(line)
     }
 }

@@ -5,6 +5,12 @@ public import Torch
 public protocol Connector: AnyObject {
     /// What a tower gives becomes `[features, decoder's hidden size]`, picture after picture.
     func callAsFunction(_ features: Tensor) throws -> Tensor
+    /// The same, for connectors with intermediate results that somebody may look at.
+    func callAsFunction(_ features: Tensor, _ context: ForwardContext) throws -> Tensor
+}
+
+extension Connector {
+    public func callAsFunction(_ features: Tensor, _ context: ForwardContext) throws -> Tensor { try self(features) }
 }
 
 /// The numbers of a connector: one value of the design's axis.

@@ -5,7 +5,7 @@ public import Torch
 /// and cosines of column and row (Bai et al. 2023, section 2.1; `visual.py` of the released model).
 public final class QwenVLResampler {
     public let queries: Int
-    private let side: Int
+    public let side: Int
     private let size: Int
     private let positions: Parameter
     private let query: Parameter
@@ -50,5 +50,48 @@ public final class QwenVLResampler {
             queries: Segments(lengths: [Int](repeating: queries, count: pictures)),
             segments: Segments(lengths: [Int](repeating: tokens, count: pictures))
         ).view([pictures, queries, size])
+    }
+}
+
+/// Qwen-VL's connector: the resampler, a norm and a projection.
+public final class QwenVLConnector: Connector {
+    public struct Configuration: ConnectorConfiguration, Hashable {
+        /// Queries a side.
+        public var side: Int
+        public var inputSize: Int
+        public var outputSize: Int
+
+        public init(side: Int, inputSize: Int, outputSize: Int) {
+            self.side = side
+            self.inputSize = inputSize
+            self.outputSize = outputSize
+        }
+
+        public func makeConnector(_ scope: ParameterScope) throws -> any Connector { try QwenVLConnector(self, scope) }
+
+        public var summary: String { "\(side * side) queries of \(outputSize) that attend to the patches" }
+    }
+
+    public let resampler: QwenVLResampler
+    private let norm: LayerNorm
+    private let projection: Parameter
+
+    /// Takes `attn_pool.*`, `ln_post.*` and `proj` from the scope.
+    public init(_ configuration: Configuration, _ scope: ParameterScope) throws {
+        let size = configuration.outputSize
+        resampler = try QwenVLResampler(
+            side: configuration.side, inputSize: configuration.inputSize, outputSize: size, heads: size / 128,
+            scope["attn_pool"])
+        norm = try LayerNorm(size, epsilon: 1e-6, scope["ln_post"])
+        projection = try scope.parameter("proj", [size, size], .normal(1 / Double(size).squareRoot()))
+    }
+
+    public func callAsFunction(_ features: Tensor) throws -> Tensor { try self(features, ForwardContext()) }
+
+    public func callAsFunction(_ features: Tensor, _ context: ForwardContext) throws -> Tensor {
+        let pooled = try resampler(features)
+        try context.observe("vision.attn_pool", pooled)
+        // Not transposed: rows are inputs.
+        return try norm(pooled).matmul(projection.tensor).reshape([-1, pooled.size(2)])
     }
 }

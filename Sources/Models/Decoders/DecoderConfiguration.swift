@@ -31,6 +31,12 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public var maxPositions: Int
     public var initializerRange: Double
     public var naming = DecoderNaming.llama
+    /// The length of pre-training beyond which queries are scaled by a logarithm (Qwen-1's log-n attention); nil for none.
+    public var logarithmicAttention: Int?
+    /// Experts in place of the feed-forward part; nil in a dense decoder.
+    public var experts: MixtureOfExperts.Configuration?
+    /// The distance of the layers with experts, whose groups end with one.
+    public var expertsEvery = 1
     /// The distance of the layers with gated cross-attention, whose groups end with one; nil for none.
     public var crossAttentionEvery: Int?
 
@@ -61,6 +67,9 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public func hasCrossAttention(_ index: Int) -> Bool {
         crossAttentionEvery.map { (index + 1).isMultiple(of: $0) } ?? false
     }
+
+    /// Whether layer `index` has experts.
+    public func hasExperts(_ index: Int) -> Bool { experts != nil && (index + 1).isMultiple(of: expertsEvery) }
 
     /// Tokens that a sequence may have: frequencies that grow with the length go beyond those of pre-training.
     public var contextLength: Int {

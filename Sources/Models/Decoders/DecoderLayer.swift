@@ -4,6 +4,8 @@ public import Torch
 /// What all layers of one forward pass share.
 public struct DecoderPass {
     public let rotary: RotaryTable
+    /// A factor of each token's queries, `[tokens, 1, 1]`; nil for none.
+    public let queryScale: Tensor?
     public let segments: Segments
     /// What gated cross-attention sees; nil where there is nothing.
     public let memory: CrossAttentionPass?
@@ -11,9 +13,15 @@ public struct DecoderPass {
 }
 
 extension DecoderConfiguration {
-    /// The feed-forward part of a layer.
+    /// The feed-forward part of a layer: dense, or a mixture of experts.
     func makeFeedForward(layer: Int, _ scope: ParameterScope) throws -> any FeedForward {
         let start = Initialization.normal(initializerRange)
+        if let experts, hasExperts(layer) {
+            return try MixtureOfExperts(
+                experts, hiddenSize: hiddenSize, feedForwardSize: feedForwardSize, activation: activation,
+                scope[naming.mixture], initialization: start)
+        }
+        let scope = scope[naming.feedForward]
         func matrix(_ input: Int, _ output: Int, _ name: String) throws -> Linear {
             try Linear(input, output, bias: false, scope[name], initialization: start)
         }
@@ -50,16 +58,23 @@ public final class DecoderLayer {
             configuration.hasCrossAttention(layer)
             ? try GatedCrossAttention(configuration, layer: layer, scope[naming.crossAttention]) : nil
         feedForwardNorm = try RMSNorm(hidden, epsilon: configuration.normEpsilon, scope[naming.feedForwardNorm])
-        feedForward = try configuration.makeFeedForward(layer: layer, scope[naming.feedForward])
+        feedForward = try configuration.makeFeedForward(layer: layer, scope)
     }
 
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
         let attended = try attention(inputNorm(x), pass)
         try pass.context.observe("text.layer\(index).self_attn", attended)
         let (middle, normed) = try mixed(x, attended, pass)
-        let forward = try feedForward(normed)
+        let forward = try feedForward(normed, pass.context)
         try pass.context.observe("text.layer\(index).mlp", forward)
         return try middle + forward
+    }
+
+    private func feedForward(_ x: Tensor, _ context: ForwardContext) throws -> Tensor {
+        guard context.routings != nil, let mixture = feedForward as? MixtureOfExperts else { return try feedForward(x) }
+        let (output, routing) = try mixture.routed(x)
+        context.routings?.append(routing)
+        return output
     }
 
     /// What the feed-forward part is added to, and its norm.

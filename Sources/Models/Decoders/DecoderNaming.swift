@@ -26,6 +26,8 @@ public struct DecoderNaming: Sendable, Hashable {
     public var norm: String
     /// Beside `model`, not in it.
     public var head: String
+    /// What stands before a layer's number.
+    public var layers = "layers"
     public var inputNorm: String
     public var attention: String
     public var projections: AttentionProjections
@@ -33,6 +35,8 @@ public struct DecoderNaming: Sendable, Hashable {
     public var feedForwardNorm: String
     public var feedForward: String
     public var feedForwardProjections: FeedForwardProjections
+    /// The mixture of experts that stands in place of `feedForward` (Mixtral's name).
+    public var mixture = "block_sparse_moe"
     /// NVLM-X's and NVLM-H's gated part, where a layer has one.
     public var crossAttention = "cross_attn"
 
@@ -52,6 +56,16 @@ public struct DecoderNaming: Sendable, Hashable {
         var naming = llama
         naming.projections = .stacked("qkv_proj")
         naming.feedForwardProjections = .stackedGateFirst("gate_up_proj", down: "down_proj")
+        return naming
+    }()
+
+    /// Qwen-1.
+    public static let qwen: DecoderNaming = {
+        var naming = DecoderNaming(
+            model: "transformer", embedding: "wte", norm: "ln_f", head: "lm_head", inputNorm: "ln_1",
+            attention: "attn", projections: .stacked("c_attn"), output: "c_proj", feedForwardNorm: "ln_2",
+            feedForward: "mlp", feedForwardProjections: .separate(gate: "w2", up: "w1", down: "c_proj"))
+        naming.layers = "h"
         return naming
     }()
 

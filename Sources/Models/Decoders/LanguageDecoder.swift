@@ -1,3 +1,4 @@
+internal import Foundation
 public import NN
 public import Torch
 
@@ -18,7 +19,7 @@ public final class LanguageDecoder {
         embedding = try Embedding(
             configuration.vocabularySize, configuration.hiddenSize, model[naming.embedding], initialization: start)
         layers = try (0..<configuration.layers).map {
-            try DecoderLayer(configuration, layer: $0, model["layers"][$0])
+            try DecoderLayer(configuration, layer: $0, model[naming.layers][$0])
         }
         norm = try RMSNorm(configuration.hiddenSize, epsilon: configuration.normEpsilon, model[naming.norm])
         head =
@@ -42,6 +43,7 @@ public final class LanguageDecoder {
             rotary: try rotary.table(
                 for: input.positions, segments: segments, lengths: rotaryLengths(input, context),
                 device: embeddings.device),
+            queryScale: try queryScale(input.positions, device: embeddings.device),
             segments: segments,
             memory: configuration.crossAttentionEvery == nil
                 ? nil : try CrossAttentionPass(input, memory, context, device: embeddings.device),
@@ -55,6 +57,19 @@ public final class LanguageDecoder {
         hidden = try norm(hidden)
         try context.observe("text.final_norm", hidden)
         return hidden
+    }
+
+    /// What queries are multiplied by so that attention stays sharp beyond the length of pre-training: the logarithm of
+    /// the number of tokens seen, to the base of that length. Nil where no token is that far.
+    private func queryScale(_ positions: [SIMD3<Int32>], device: Device) throws -> Tensor? {
+        guard let trained = configuration.logarithmicAttention, positions.contains(where: { $0.x >= trained }) else {
+            return nil
+        }
+        let scales = positions.map { position -> Float in
+            let seen = Double(position.x) + 1
+            return seen > Double(trained) ? Float(log(seen) / log(Double(trained))) : 1
+        }
+        return try Tensor(scales, shape: [scales.count, 1, 1]).to(device)
     }
 
     /// The lengths by which frequencies are scaled: a sequence keeps that of its prompt.

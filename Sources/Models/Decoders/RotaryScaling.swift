@@ -8,6 +8,8 @@ public enum RotaryScaling: Sendable, Hashable {
     case linear(factor: Double)
     /// A base that grows with the length beyond `trainedLength` (`DynamicNTKScalingRotaryEmbedding` of transformers).
     case dynamic(factor: Double, trainedLength: Int)
+    /// A base that grows in steps with each doubling beyond `trainedLength` (Qwen-1's dynamic NTK).
+    case doubling(trainedLength: Int)
     /// Low frequencies divided, high ones kept, those between interpolated (Llama 3.1).
     case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, trainedLength: Int)
     /// Each frequency divided by its own factor, of which there is a list for short and one for long sequences; cosines
@@ -23,6 +25,10 @@ public enum RotaryScaling: Sendable, Hashable {
             guard length > trained else { return inverseFrequencies(base: base, size: size) }
             let growth = factor * Double(length) / Double(trained) - (factor - 1)
             return inverseFrequencies(base: base * pow(growth, Double(size) / Double(size - 2)), size: size)
+        case .doubling(let trained):
+            let doublings = (log2(Double(max(length, 1)) / Double(trained)) + 1).rounded(.up)
+            let alpha = max(exp2(doublings) - 1, 1)
+            return inverseFrequencies(base: base * pow(alpha, Double(size) / Double(size - 2)), size: size)
         case .llama3(let factor, let low, let high, let trained):
             return inverseFrequencies(base: base, size: size).map { frequency in
                 let turns = Double(trained) * Double(frequency) / (2 * Double.pi)
@@ -47,7 +53,7 @@ public enum RotaryScaling: Sendable, Hashable {
     var dependsOnLength: Bool {
         switch self {
         case .none, .linear, .llama3: false
-        case .dynamic, .perFrequency: true
+        case .dynamic, .doubling, .perFrequency: true
         }
     }
 }

@@ -80,7 +80,8 @@ public final class SelfAttention {
     /// `[tokens, hidden]` gives the same shape.
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
         let tokens = x.size(0)
-        let (q, k, v) = try projections(x)
+        var (q, k, v) = try projections(x)
+        if let scale = pass.queryScale { q = try q * scale.to(q.dtype) }
         if pass.context.caches == nil, pass.rotary.isFused(for: q, pass.segments) {
             let attended = try Tensor.rotaryAttention(
                 q, k, v, cosine: pass.rotary.cosine, sine: pass.rotary.sine, segments: pass.segments, causal: true,

@@ -19,6 +19,8 @@ public struct ModelDesign: ModelFamily {
     public var unusedKeys: @Sendable (String) -> Bool = { _ in false }
     /// A connector that nothing uses but that checkpoints of this family hold and must go on holding.
     public var idleConnector: (prefix: String, configuration: any ConnectorConfiguration)?
+    /// Tokens whose ids the configuration tells, and which the tokenizer must have under the same.
+    public var requiredTokens: [RequiredToken] = []
     /// Newer names of keys.
     public var renaming: @Sendable (String) -> String = { $0 }
 
@@ -47,7 +49,8 @@ public struct ModelDesign: ModelFamily {
     public func makeProcessor(
         folder: URL, tokenizer: Tokenizer, template: ChatTemplate?, stopTokens: Set<Int32>
     ) throws -> any ConversationProcessor {
-        try PromptProcessor(
+        for token in requiredTokens { try token.check(tokenizer, folder: folder) }
+        return try PromptProcessor(
             tokenizer: tokenizer, format: prompt, placement: placement,
             imagePolicy: try imagePolicy.map { try readPreprocessor($0, folder) }, decoder: decoder,
             stopTokens: stopTokens, folder: folder)
@@ -59,7 +62,7 @@ public struct ModelDesign: ModelFamily {
 
     public func part(of parameterName: String) -> ModelPart {
         if let vision {
-            if parameterName.hasPrefix(vision.connectorPrefix + ".") { return .connector }
+            if vision.isConnector(parameterName) { return .connector }
             if vision.towers.contains(where: { parameterName.hasPrefix($0.prefix + ".") }) { return .visionTower }
         }
         let naming = decoder.naming
@@ -89,5 +92,26 @@ extension DecoderConfiguration {
         case .head: hasTiedHead ? "the embedding" : "\(vocabularySize) scores"
         case .visionTower, .connector, .crossAttention, .other: nil
         }
+    }
+}
+
+/// A special token whose id stands in a field of `config.json`.
+public struct RequiredToken: Sendable, Hashable {
+    public var text: String
+    public var id: Int
+    public var field: String
+
+    public init(text: String, id: Int, field: String) {
+        self.text = text
+        self.id = id
+        self.field = field
+    }
+
+    func check(_ tokenizer: Tokenizer, folder: URL) throws {
+        guard tokenizer.id(for: text).map(Int.init) != id else { return }
+        throw ConfigurationError(
+            file: folder.appending(path: "config.json").path, field: field,
+            reason: "is \(id), but the tokenizer's \(text) is \(tokenizer.id(for: text).map(String.init) ?? "no token")"
+        )
     }
 }

@@ -7,6 +7,10 @@ public struct PicturePlacement: Sendable, Hashable {
     public var after: String
     /// The special token in whose places features stand.
     public var placeholder: String
+    /// What stands before a picture with its number, from 1 on: `Picture` gives `Picture 1:`. Nil writes no numbers.
+    public var numberLabel: String?
+    /// Whether a picture's name may stand as bytes where features stand in for them (Qwen-VL).
+    public var holdsNames = false
     public var tags = TileTags.none
     public var fusion = FusionScheme.sequence
     /// Whether a newline follows a picture unless the text behind it begins with one.
@@ -48,7 +52,8 @@ extension PicturePlacement {
     ///
     /// - Parameter firstColumn: the first of its columns.
     func pieces(_ item: VisualItem, number: Int, firstColumn: Int) throws -> [PromptPiece] {
-        var pieces: [PromptPiece] = [.text(TaggedText(before, .template))]
+        let label = numberLabel.map { "\($0) \(number + 1):" } ?? ""
+        var pieces: [PromptPiece] = [.text(TaggedText(label + before, .template))]
         switch fusion {
         case .sequence where tags == .none, .hybrid:
             pieces.append(.features(item: number, count: item.tokenCount))

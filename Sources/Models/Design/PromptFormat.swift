@@ -23,6 +23,9 @@ public struct PromptFormat: Sendable, Hashable {
     public var stop: String
     /// Special tokens that an answer may hold.
     public var marks: [String]
+    /// Those of them that a question may hold too, where a family asks for places with them. They end no turn and place
+    /// no picture.
+    public var questionMarks: [String] = []
 
     public init(system: Turn?, user: Turn, assistant: Turn, stop: String, defaultSystem: String? = nil) {
         self.system = system

@@ -17,12 +17,21 @@ public struct VisionDesign: Sendable {
     public var towers: [Tower]
     public var connectorPrefix: String
     public var connector: any ConnectorConfiguration
+    /// What the names of the connector's parameters begin with behind the prefix; empty for all that is there.
+    public var connectorNames: [String] = []
 
     public init(towers: [Tower], connectorPrefix: String, connector: any ConnectorConfiguration) {
         precondition(!towers.isEmpty, "a vision part has a tower")
         self.towers = towers
         self.connectorPrefix = connectorPrefix
         self.connector = connector
+    }
+
+    /// Whether a parameter is the connector's.
+    func isConnector(_ name: String) -> Bool {
+        guard name.hasPrefix(connectorPrefix + ".") else { return false }
+        let rest = name.dropFirst(connectorPrefix.count + 1)
+        return connectorNames.isEmpty || connectorNames.contains { rest.hasPrefix($0) }
     }
 
     /// Builds the vision part with the released key names.
@@ -43,7 +52,7 @@ public final class AssembledVision: VisionEncoder {
     }
 
     public func features(_ items: [VisualItem], _ context: ForwardContext) throws -> Tensor {
-        let features = try towers.map { try connector($0(items, context)) }
+        let features = try towers.map { try connector($0(items, context), context) }
         guard features.count > 1 else { return features[0] }
         let share = 1 / Double(features.count)
         return try features.dropFirst().reduce(features[0] * share) { try $0 + $1 * share }

@@ -40,6 +40,7 @@ public enum ModelRegistry {
         "qwen2": { try Qwen2VLConfiguration($0) },
         "qwen2_vl": { try Qwen2VLConfiguration($0) },
         "internvl_chat": { try ModelDesign(internVL: $0) },
+        "qwen": { try ModelDesign(qwenVL: $0) },
         "NVLM_D": { try ModelDesign(nvlm: $0, .sequence) },
         "NVLM_X": { try ModelDesign(nvlm: $0, .crossAttention) },
         "NVLM_H": { try ModelDesign(nvlm: $0, .hybrid) },
@@ -48,8 +49,13 @@ public enum ModelRegistry {
     ]
 
     /// Reads the configuration of a checkpoint folder.
-    public static func configuration(folder: URL) throws -> any ModelFamily {
-        try configuration(ConfigurationReader(contentsOf: folder.appending(path: "config.json")))
+    ///
+    /// - Parameter overrides: fields to take instead of the file's.
+    public static func configuration(folder: URL, overriding overrides: [String: JSONValue] = [:]) throws
+        -> any ModelFamily
+    {
+        try configuration(
+            ConfigurationReader(contentsOf: folder.appending(path: "config.json"), overriding: overrides))
     }
 
     /// Reads a configuration. An unknown `model_type` is an error that lists the known ones.

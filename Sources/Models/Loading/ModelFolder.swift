@@ -14,13 +14,15 @@ public struct ModelFolder: Sendable {
     public let generation: GenerationDefaults
 
     /// Reads everything but the weights.
-    public init(_ url: URL) throws {
+    ///
+    /// - Parameter overrides: fields of `config.json` to take instead of the file's.
+    public init(_ url: URL, overriding overrides: [String: JSONValue] = [:]) throws {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue else {
             throw ConfigurationError(file: url.path, reason: "is not a folder; give the folder of a checkpoint")
         }
         self.url = url
-        family = try ModelRegistry.configuration(folder: url)
+        family = try ModelRegistry.configuration(folder: url, overriding: overrides)
         tokenizer = try Tokenizer.load(directory: url.path)
         generation = try GenerationDefaults(folder: url)
         var stop = Set(generation.stopTokens)

@@ -9,10 +9,18 @@ public struct ProcessingOptions: Sendable {
     /// Writes the messages one after another without roles, as pre-training data have it; not every model has the choice.
     public var isRaw: Bool
 
-    public init(addGenerationPrompt: Bool = true, templateVariables: [String: Bool] = [:], isRaw: Bool = false) {
+    /// Names of the conversation's pictures, for models that write them into the sequence (Qwen-VL). They change
+    /// nothing but the ids in whose places features stand.
+    public var pictureNames: [String]
+
+    public init(
+        addGenerationPrompt: Bool = true, templateVariables: [String: Bool] = [:], isRaw: Bool = false,
+        pictureNames: [String] = []
+    ) {
         self.addGenerationPrompt = addGenerationPrompt
         self.templateVariables = templateVariables
         self.isRaw = isRaw
+        self.pictureNames = pictureNames
     }
 
     /// Whole conversations with answers, as training reads them.

@@ -60,7 +60,9 @@ public struct PromptProcessor: ConversationProcessor {
             }
             if options.addGenerationPrompt { prompt.add(format.assistant.before) }
         }
-        let rows = try rows(of: prompt, isAssistant: conversation.map { $0.role == .assistant })
+        let rows = try rows(
+            of: prompt, isAssistant: conversation.map { $0.role == .assistant },
+            names: placement?.holdsNames == true ? options.pictureNames : [])
         guard rows.count <= contextLength else {
             throw ProcessingError.contextLength(tokens: rows.count, limit: contextLength)
         }
@@ -69,7 +71,7 @@ public struct PromptProcessor: ConversationProcessor {
     }
 
     /// Tokenises runs of text in one piece, and tags by themselves.
-    private func rows(of prompt: Prompt, isAssistant: [Bool]) throws -> [TokenRow] {
+    private func rows(of prompt: Prompt, isAssistant: [Bool], names: [String]) throws -> [TokenRow] {
         var tokens: [(token: TaggedToken, columns: Range<Int32>?)] = []
         var text = TaggedText()
         var features: [(item: Int, count: Int)] = []
@@ -115,10 +117,16 @@ public struct PromptProcessor: ConversationProcessor {
             let (item, count) = features[placed]
             placed += 1
             seen = 0..<prompt.lastColumn(of: item)
-            for _ in 0..<count {
+            let name = names.indices.contains(item) ? Array(names[item].utf8) : []
+            guard name.count <= count else {
+                throw ProcessingError.unsupported(
+                    "the name of picture \(item + 1) has \(name.count) bytes; the model has room for \(count)")
+            }
+            for place in 0..<count {
                 rows.append(
                     TokenRow(
-                        id: token.id, position: SIMD3(repeating: Int32(rows.count)), item: Int32(item), columns: seen))
+                        id: place < name.count ? Int32(name[place]) : token.id,
+                        position: SIMD3(repeating: Int32(rows.count)), item: Int32(item), columns: seen))
             }
         }
         guard placed == features.count else {
@@ -163,7 +171,10 @@ private struct Prompt {
             switch part {
             case .text(let text):
                 pieces.append(
-                    .text(TaggedText(text, of: number, message.role, marks: processor.format.marks)))
+                    .text(
+                        TaggedText(
+                            text, of: number, message.role, marks: processor.format.marks,
+                            questionMarks: processor.format.questionMarks)))
             case .image(let image):
                 guard let placement = processor.placement, let policy = processor.imagePolicy else {
                     throw ProcessingError.unsupported("this model reads text only; the conversation has pictures")

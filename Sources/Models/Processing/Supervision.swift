@@ -21,11 +21,12 @@ func supervisedTokens(_ tokens: [TaggedToken], isAssistant: [Bool], stopTokens: 
 
 extension TaggedText {
     /// The text of a message, which can never become a special token. Only an answer may hold the marks around places in
-    /// a picture, because answers come from a model or a training set.
-    init(_ text: String, of message: Int, _ role: Role, marks: [String]) {
+    /// a picture, because answers come from a model or a training set; a question only where its family asks with them.
+    init(_ text: String, of message: Int, _ role: Role, marks: [String], questionMarks: [String] = []) {
         self.init()
+        let marks = role == .assistant ? marks : role == .user ? questionMarks : []
         let starts = Set(marks.compactMap(\.first))
-        guard role == .assistant, text.contains(where: starts.contains) else {
+        guard text.contains(where: starts.contains) else {
             append(text, .data(message))
             return
         }
