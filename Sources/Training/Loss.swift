@@ -3,14 +3,28 @@ public import Torch
 
 extension VisionLanguageModel {
     /// The sum of the negative log likelihoods of the supervised tokens of `sequences`, packed into one pass; nil where
-    /// nothing is supervised.
+    /// nothing is supervised. Where the decoder has experts, the losses of their routers are added, times the number of
+    /// these tokens.
     public func lossSum(_ sequences: [ProcessedSequence]) throws -> Tensor? {
-        try supervisedLogits(sequences).map { try $0.scores.crossEntropy($0.targets, reduction: .sum) }
+        let context = ForwardContext()
+        if decoder.configuration.experts != nil { context.routings = [] }
+        guard let (scores, targets) = try supervisedLogits(sequences, context) else { return nil }
+        let sum = try scores.crossEntropy(targets, reduction: .sum)
+        guard let experts = decoder.configuration.experts, let routings = context.routings, !routings.isEmpty else {
+            return sum
+        }
+        // Layer by layer, so that each layer's experts are balanced and not their mean.
+        let balances = try routings.map { try Routing.balanceLoss([$0]) }
+        let balance = try Tensor.stack(balances).mean() * experts.balanceWeight
+        let size = try Routing.routerLoss(routings) * experts.routerWeight
+        return try sum + (balance + size) * Double(targets.size(0))
     }
 
     /// Scores (`[rows, vocabulary]`, float32) of the rows that predict a supervised token, and these tokens (`[rows]`);
     /// no scores are computed for other rows. Nil where nothing is supervised.
-    func supervisedLogits(_ sequences: [ProcessedSequence]) throws -> (scores: Tensor, targets: Tensor)? {
+    func supervisedLogits(
+        _ sequences: [ProcessedSequence], _ context: ForwardContext = ForwardContext()
+    ) throws -> (scores: Tensor, targets: Tensor)? {
         var rows: [Int] = [], targets: [Int] = []
         var offset = 0
         for sequence in sequences {
@@ -21,7 +35,7 @@ extension VisionLanguageModel {
             offset += sequence.rows.count
         }
         if rows.isEmpty { return nil }
-        let hidden = try hiddenStates(ModelInput(sequences))
+        let hidden = try hiddenStates(ModelInput(sequences), context)
         let scores = try logits(hidden.indexSelect(0, Tensor(rows).to(hidden.device))).to(.float32)
         return (scores, try Tensor(targets).to(hidden.device))
     }

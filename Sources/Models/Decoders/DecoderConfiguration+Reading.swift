@@ -4,13 +4,13 @@ internal import NN
 extension DecoderConfiguration {
     /// The decoders whose released configurations are read, by the first of `architectures`.
     private static let architectures = [
-        "Qwen2ForCausalLM", "LlamaForCausalLM", "InternLM2ForCausalLM", "Phi3ForCausalLM",
+        "Qwen2ForCausalLM", "LlamaForCausalLM", "MixtralForCausalLM", "InternLM2ForCausalLM", "Phi3ForCausalLM",
     ]
 
     /// The same by `model_type`, for configurations that name no architecture.
     private static let modelTypes = [
         "qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM", "internlm2": "InternLM2ForCausalLM",
-        "phi3": "Phi3ForCausalLM",
+        "phi3": "Phi3ForCausalLM", "mixtral": "MixtralForCausalLM",
     ]
 
     /// Reads a decoder's own configuration, such as the `llm_config` of InternVL. Its architecture decides, not its
@@ -30,6 +30,9 @@ extension DecoderConfiguration {
             hasAttentionBias = try reader.flag("attention_bias", default: false)
             hasAttentionOutputBias = hasAttentionBias
             try reader.require("mlp_bias", .bool(false))
+        case "MixtralForCausalLM":
+            hasAttentionBias = false
+            try readExperts(reader)
         case "InternLM2ForCausalLM":
             hasAttentionBias = try reader.flag("bias", default: true)
             hasAttentionOutputBias = hasAttentionBias
@@ -134,6 +137,21 @@ extension DecoderConfiguration {
             maxPositions: try reader.integer("max_position_embeddings", default: 32768),
             initializerRange: try reader.number("initializer_range", default: 0.02))
         try readRotaryScaling(reader)
+    }
+
+    /// Mixtral's experts, and which layers have them: Mixtral's own all, MM1's every second or fourth.
+    private mutating func readExperts(_ reader: ConfigurationReader) throws {
+        let count = try reader.integer("num_local_experts", default: 8, in: 1...4096)
+        experts = MixtureOfExperts.Configuration(
+            experts: count, active: try reader.integer("num_experts_per_tok", default: 2, in: 1...count),
+            balanceWeight: try reader.number("router_aux_loss_coef", default: 0.001),
+            routerWeight: try reader.number("router_z_loss_coef", default: 0))
+        expertsEvery = try reader.integer("expert_layer_period", default: 1, in: 1...layers)
+        try reader.require("router_jitter_noise", .number(0))
+        try reader.require("output_router_logits", .bool(false))
+        if let window = reader.value("sliding_window") {
+            throw reader.failure("sliding_window", "is \(window); sliding windows are not supported")
+        }
     }
 
     private mutating func readRotaryScaling(_ reader: ConfigurationReader) throws {

@@ -40,6 +40,7 @@ public enum ModelRegistry {
         "qwen2": { try Qwen2VLConfiguration($0) },
         "qwen2_vl": { try Qwen2VLConfiguration($0) },
         "internvl_chat": { try ModelDesign(internVL: $0) },
+        "mm1": { try ModelDesign(mm1: $0) },
         "qwen": { try ModelDesign(qwenVL: $0) },
         "NVLM_D": { try ModelDesign(nvlm: $0, .sequence) },
         "NVLM_X": { try ModelDesign(nvlm: $0, .crossAttention) },
