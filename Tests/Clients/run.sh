@@ -29,6 +29,7 @@ url=$(grep -o 'http://[0-9.:]*' "$work/out")
   --header "Authorization: Bearer client-test-key" --checks all \
   --exclude-checks positive_data_acceptance,unsupported_method --max-examples "${EXAMPLES:-40}" \
   --phases examples,coverage,fuzzing --request-timeout 60 --seed 1 --no-color)
+"$environment/bin/python" Tests/Clients/crowd.py "$url" client-test-key "${CROWD_SECONDS:-60}"
 "$environment/bin/python" Tests/Clients/page.py "$url" client-test-key "${SCREENSHOTS:-$work}"
 
 # The server ends as it is told to, with status 0, and has nothing left.
