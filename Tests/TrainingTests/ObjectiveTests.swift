@@ -180,3 +180,35 @@ struct ObjectiveTests {
         }
     }
 }
+
+@Suite("Losses of routers")
+struct RouterLossTests {
+    @Test("The losses of routers join the language loss, and reach the routers")
+    func joined() throws {
+        var configuration = DecoderConfiguration(
+            vocabularySize: 32, hiddenSize: 16, feedForwardSize: 24, layers: 2, heads: 2, keyValueHeads: 2)
+        configuration.expertsEvery = 2
+        func loss(_ balance: Double, _ router: Double) throws -> (value: Double, store: ParameterStore) {
+            configuration.experts = .init(experts: 4, balanceWeight: balance, routerWeight: router)
+            let store = ParameterStore(.random(seed: 5), writable: true)
+            let decoder = try LanguageDecoder(configuration, store.root)
+            let model = VisionLanguageModel(vision: nil, decoder: decoder, store: store)
+            for parameter in store.parameters { try parameter.tensor.setRequiresGradient(true) }
+            let rows = (0..<12).map {
+                TokenRow(id: Int32($0 * 5 % 32), position: SIMD3(repeating: Int32($0)), isSupervised: $0 > 3)
+            }
+            let sum = try #require(
+                try model.lossSum([ProcessedSequence(rows: rows, items: [], nextPosition: 12, promptText: "")]))
+            try sum.backward()
+            return (try sum.item(), store)
+        }
+        let plain = try loss(0, 0), balanced = try loss(0.01, 0), both = try loss(0.01, 0.001)
+        // Nearly even routing of two choices gives a balance of about 2, for each of 8 supervised tokens.
+        #expect(abs(balanced.value - plain.value - 8 * 0.02) < 0.02)
+        #expect(both.value > balanced.value)
+        let name = "model.layers.1.block_sparse_moe.gate.weight"
+        let with = try #require(both.store[name]?.tensor.gradient),
+            without = try #require(plain.store[name]?.tensor.gradient)
+        #expect(try (with - without).abs().amax().item() > 1e-6)
+    }
+}
