@@ -7,11 +7,17 @@ public final class VisionLanguageModel {
     public let vision: (any VisionEncoder)?
     public let decoder: LanguageDecoder
     public let store: ParameterStore
+    /// The part of the model that a parameter belongs to, by its name.
+    public let part: (String) -> ModelPart
 
-    public init(vision: (any VisionEncoder)?, decoder: LanguageDecoder, store: ParameterStore) {
+    public init(
+        vision: (any VisionEncoder)?, decoder: LanguageDecoder, store: ParameterStore,
+        part: @escaping (String) -> ModelPart
+    ) {
         self.vision = vision
         self.decoder = decoder
         self.store = store
+        self.part = part
     }
 
     /// Hidden states behind the last norm: `[tokens, hidden]`.

@@ -1,5 +1,6 @@
 import Data
 import Foundation
+import Models
 import TestSupport
 import Testing
 
@@ -94,11 +95,14 @@ struct RecipeTests {
 
     @Test("Patterns choose parts and names")
     func patterns() {
-        let selection = ParameterSelection(["tower", "model.layers.*.mlp.*"])
+        func part(_ name: String) -> ModelPart {
+            name.hasPrefix("visual.merger.") ? .connector : name.hasPrefix("visual.") ? .visionTower : .decoder
+        }
+        let selection = ParameterSelection(["tower", "model.layers.*.mlp.*"], part: part)
         #expect(selection.contains("visual.blocks.0.norm1.weight"))
         #expect(!selection.contains("visual.merger.ln_q.weight"))
         #expect(selection.contains("model.layers.3.mlp.up_proj.weight"))
         #expect(!selection.contains("model.layers.3.self_attn.q_proj.weight"))
-        #expect(ParameterSelection(["tower", "nothing.*"]).idle(among: ["visual.x"]) == ["nothing.*"])
+        #expect(ParameterSelection(["tower", "nothing.*"], part: part).idle(among: ["visual.x"]) == ["nothing.*"])
     }
 }

@@ -107,7 +107,7 @@ struct StepTests {
         let step = TrainingStep(model: tiny.model, optimizer: try tiny.optimizer(["merger"], decay: 0.1))
         for index in 0..<2 { _ = try step([tiny.sequences(index..<index + 1)], rate: 1e-2, clip: 1) }
         for (name, values) in try tiny.values() {
-            #expect((values == before[name]) == (ParameterSelection.part(of: name) != .merger), "\(name)")
+            #expect((values == before[name]) == (tiny.model.part(name) != .connector), "\(name)")
         }
     }
 

@@ -26,7 +26,7 @@ struct TinyModel {
     }
 
     func optimizer(_ train: [String] = ["all"], rate: Double = 1e-3, decay: Double = 0) throws -> Optimizer {
-        let selection = ParameterSelection(train)
+        let selection = ParameterSelection(train, of: model)
         return try Optimizer(
             model.store.parameters.filter { selection.contains($0.name) }, dtype: model.store.dtype,
             settings: AdamWOptions(rate: rate, weightDecay: decay))

@@ -43,7 +43,7 @@ public struct ModelDesign: ModelFamily {
         let head = parameterName(decoder.naming.head, "weight")
         // A tied checkpoint may repeat the embedding as a head.
         try store.finish { decoder.hasTiedHead && $0 == head || unusedKeys($0) }
-        return VisionLanguageModel(vision: encoder, decoder: language, store: store)
+        return VisionLanguageModel(vision: encoder, decoder: language, store: store, part: part(of:))
     }
 
     public func makeProcessor(

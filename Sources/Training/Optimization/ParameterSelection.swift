@@ -1,34 +1,47 @@
-/// A choice of parameters by part or by pattern.
-public struct ParameterSelection: Sendable, Hashable {
+internal import Models
+
+/// A choice of a model's parameters by part or by pattern.
+struct ParameterSelection {
     /// The parts of a model by their names in recipes.
-    public enum Part: String, Sendable, CaseIterable {
+    enum Part: String, CaseIterable {
         case tower, merger, embedding, decoder, head, all
+        /// Gated layers between the decoder's own.
+        case crossAttention = "cross_attention"
+
+        init(_ part: ModelPart) {
+            switch part {
+            case .visionTower: self = .tower
+            case .connector: self = .merger
+            case .embedding: self = .embedding
+            case .crossAttention: self = .crossAttention
+            case .head: self = .head
+            default: self = .decoder
+            }
+        }
     }
 
-    public let patterns: [String]
+    let patterns: [String]
+    private let part: (String) -> ModelPart
 
-    public init(_ patterns: [String]) { self.patterns = patterns }
+    /// - Parameter part: the part that a parameter belongs to, by its name.
+    init(_ patterns: [String], part: @escaping (String) -> ModelPart) {
+        self.patterns = patterns
+        self.part = part
+    }
 
-    public func contains(_ name: String) -> Bool { patterns.contains { Self.matches($0, name) } }
+    init(_ patterns: [String], of model: VisionLanguageModel) { self.init(patterns, part: model.part) }
+
+    func contains(_ name: String) -> Bool { patterns.contains { matches($0, name) } }
 
     /// Patterns that fit none of `names`: mistakes, most likely.
-    public func idle(among names: [String]) -> [String] {
-        patterns.filter { pattern in !names.contains { Self.matches(pattern, $0) } }
+    func idle(among names: [String]) -> [String] {
+        patterns.filter { pattern in !names.contains { matches(pattern, $0) } }
     }
 
     /// Whether `name` belongs to the part that `pattern` names, or fits the pattern, in which `*` stands for anything.
-    public static func matches(_ pattern: String, _ name: String) -> Bool {
-        if let part = Part(rawValue: pattern) { return part == .all || part == self.part(of: name) }
-        return fits(Array(pattern.utf8)[...], Array(name.utf8)[...])
-    }
-
-    /// The part that a parameter belongs to, by the released names.
-    public static func part(of name: String) -> Part {
-        if name.hasPrefix("visual.merger.") { return .merger }
-        if name.hasPrefix("visual.") { return .tower }
-        if name.hasPrefix("model.embed_tokens.") { return .embedding }
-        if name.hasPrefix("lm_head.") { return .head }
-        return .decoder
+    func matches(_ pattern: String, _ name: String) -> Bool {
+        if let part = Part(rawValue: pattern) { return part == .all || part == Part(self.part(name)) }
+        return Self.fits(Array(pattern.utf8)[...], Array(name.utf8)[...])
     }
 
     private static func fits(_ pattern: ArraySlice<UInt8>, _ name: ArraySlice<UInt8>) -> Bool {

@@ -20,10 +20,11 @@ final class StageRunner {
     ) throws {
         self.stage = stage
         let dtype = recipe.precision.dtype
-        let selection = ParameterSelection(stage.train)
+        let selection = ParameterSelection(stage.train, of: model)
+        let multiples = ParameterSelection(stage.multiples.map(\.pattern), of: model)
         let names = model.store.parameters.map(\.name)
         for pattern in selection.idle(among: names)
-            + ParameterSelection(stage.multiples.map(\.pattern)).idle(among: names)
+            + multiples.idle(among: names)
         {
             throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
         }
@@ -38,7 +39,7 @@ final class StageRunner {
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),
             rateFactor: { name in
-                stage.multiples.last { ParameterSelection.matches($0.pattern, name) }?.factor ?? 1
+                stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1
             })
         training = TrainingStep(model: model, optimizer: optimizer, threads: threads)
         let mixture = SampleMixture(

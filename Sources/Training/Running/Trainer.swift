@@ -198,10 +198,10 @@ public final class Trainer {
     }
 
     private func summary(_ stage: Recipe.Stage, _ runner: StageRunner) -> StageSummary {
-        let selection = ParameterSelection(stage.train)
+        let selection = ParameterSelection(stage.train, of: model)
         var parts: [(part: String, learning: Int, all: Int)] = []
         for parameter in model.store.parameters {
-            let part = ParameterSelection.part(of: parameter.name).rawValue
+            let part = ParameterSelection.Part(model.part(parameter.name)).rawValue
             let learning = selection.contains(parameter.name) ? parameter.count : 0
             if let index = parts.firstIndex(where: { $0.part == part }) {
                 parts[index].learning += learning

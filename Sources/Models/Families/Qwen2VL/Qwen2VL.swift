@@ -22,6 +22,6 @@ extension VisionLanguageModel {
         let decoder = try LanguageDecoder(configuration.decoder, store.root)
         // A tied checkpoint may repeat the embedding as a head.
         try store.finish { configuration.decoder.hasTiedHead && $0 == "lm_head.weight" }
-        self.init(vision: vision, decoder: decoder, store: store)
+        self.init(vision: vision, decoder: decoder, store: store, part: configuration.part(of:))
     }
 }
