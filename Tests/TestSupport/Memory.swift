@@ -27,3 +27,13 @@ public enum ProcessMemory {
         #endif
     }
 }
+
+/// What the processor did, which other tests do not slow.
+public enum ProcessTime {
+    /// Seconds that the calling thread computed.
+    public static var threadSeconds: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+}

@@ -30,12 +30,10 @@ import Torch
     @Test func allAreBuiltWithoutMemoryInASecond() throws {
         for preset in Preset.all {
             let store = ParameterStore(.shapes)
-            // Others share the processor: the quickest of a few times is what it takes.
-            let time = try (0..<3).map { _ in
-                try ContinuousClock().measure { _ = try preset.family().makeModel(ParameterStore(.shapes)) }
-            }.min()
-            #expect(try #require(time) < .seconds(1), "\(preset.name)")
+            // The processor's time: other tests run beside this one.
+            let start = ProcessTime.threadSeconds
             let model = try preset.family().makeModel(store)
+            #expect(ProcessTime.threadSeconds - start < 1, "\(preset.name)")
             #expect(model.store.parameters.allSatisfy { $0.tensor.device == .meta })
         }
     }
