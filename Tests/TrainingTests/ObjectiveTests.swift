@@ -192,7 +192,7 @@ struct RouterLossTests {
             configuration.experts = .init(experts: 4, balanceWeight: balance, routerWeight: router)
             let store = ParameterStore(.random(seed: 5), writable: true)
             let decoder = try LanguageDecoder(configuration, store.root)
-            let model = VisionLanguageModel(vision: nil, decoder: decoder, store: store)
+            let model = VisionLanguageModel(vision: nil, decoder: decoder, store: store, part: { _ in .decoder })
             for parameter in store.parameters { try parameter.tensor.setRequiresGradient(true) }
             let rows = (0..<12).map {
                 TokenRow(id: Int32($0 * 5 % 32), position: SIMD3(repeating: Int32($0)), isSupervised: $0 > 3)
