@@ -32,6 +32,8 @@ public struct ModelDesign: ModelFamily {
 
     public var contextLength: Int { decoder.contextLength }
 
+    public var publishedNormalization: PixelNormalization? { imagePolicy?.normalization }
+
     public func canonicalName(_ key: String) -> String { renaming(key) }
 
     public func makeModel(_ store: ParameterStore) throws -> VisionLanguageModel {

@@ -2,7 +2,7 @@ public import Media
 
 /// POINTS 1.0's CATTY: overlapping windows over a picture that keeps its shape, and always a thumbnail (arXiv 2409.04828;
 /// `split_image_with_catty` of WePOINTS, which the paper's equation 1 contradicts).
-public struct AspectTiling: ImagePolicy, Hashable {
+public struct AspectTiling: TilePolicy, Hashable {
     public var tile: TileShape
     /// Windows without the thumbnail.
     public var maxWindows: Int

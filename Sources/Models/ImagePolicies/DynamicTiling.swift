@@ -2,7 +2,7 @@ public import Media
 
 /// InternVL's and NVLM's dynamic high resolution: the grid of tiles whose shape is nearest to the picture's, and a
 /// thumbnail (`dynamic_preprocess` of internvl_chat; NVLM section 3.1).
-public struct DynamicTiling: ImagePolicy, Hashable {
+public struct DynamicTiling: TilePolicy, Hashable {
     public var tile: TileShape
     /// Tiles without the thumbnail.
     public var tiles: ClosedRange<Int>

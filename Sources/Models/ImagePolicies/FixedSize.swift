@@ -1,7 +1,7 @@
 public import Media
 
 /// One square of fixed size per picture.
-public struct FixedSize: ImagePolicy, Hashable {
+public struct FixedSize: TilePolicy, Hashable {
     public var tile: TileShape
     public var resolution: FixedResolution
 

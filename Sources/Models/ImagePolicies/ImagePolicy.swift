@@ -1,4 +1,5 @@
 public import Media
+public import Torch
 
 /// How pictures are resized and cut up for the vision tower.
 public protocol ImagePolicy: Sendable {
@@ -12,6 +13,18 @@ public protocol ImagePolicy: Sendable {
 
     /// Resizes, cuts and normalises.
     func item(_ image: Image) throws -> VisualItem
+
+    /// Side of the tower's patches in pixels.
+    var patchSize: Int { get }
+
+    /// Patches a side that become one feature; nil where features are of no places.
+    var patchesPerFeature: Int? { get }
+
+    var normalization: PixelNormalization { get }
+
+    /// What the tower sees of an item of this policy, put together again: frames or tiles,
+    /// `[pictures, 3, height, width]`, normalised.
+    func pictures(_ item: VisualItem) throws -> Tensor
 
     /// The pixels that a picture may have once it is resized; nil where there is no such choice.
     var pixelLimits: ClosedRange<Int>? { get }
@@ -41,5 +54,26 @@ extension ImagePolicy {
 
     public func limitingTiles(_ max: Int) throws -> Self {
         throw ProcessingError.unsupported("this model does not cut pictures into tiles; leave out their limit")
+    }
+}
+
+/// A policy that cuts pictures into squares of one size.
+public protocol TilePolicy: ImagePolicy {
+    var tile: TileShape { get }
+}
+
+extension TilePolicy {
+    public var patchSize: Int { tile.patchSize }
+    public var normalization: PixelNormalization { tile.normalization }
+
+    public var patchesPerFeature: Int? {
+        guard tile.featuresHavePlaces else { return nil }
+        let patches = tile.size / tile.patchSize
+        return (1...patches).first { patches.isMultiple(of: $0) && patches / $0 * (patches / $0) == tile.features }
+    }
+
+    public func pictures(_ item: VisualItem) throws -> Tensor {
+        _ = try item.tileGrid()
+        return item.pixels
     }
 }

@@ -2,7 +2,7 @@ public import Media
 
 /// MM1's sub-images (section 4.2, after SPHINX): the picture as a square of several tiles a side, and behind them a small
 /// picture of the whole. The paper does not say whether the whole comes first; here it is last, as in InternVL2 and NVLM.
-public struct SubImages: ImagePolicy, Hashable {
+public struct SubImages: TilePolicy, Hashable {
     public var tile: TileShape
     /// Tiles a side.
     public var side: Int

@@ -10,6 +10,8 @@ public struct TileShape: Sendable, Hashable {
     /// Features that the vision part gives for a tile.
     public var features: Int
     public var normalization: PixelNormalization
+    /// Whether a feature is of a square of patches, and not of all of them, as a resampler's are.
+    public var featuresHavePlaces = true
 
     public init(size: Int, patchSize: Int, features: Int, normalization: PixelNormalization) {
         self.size = size

@@ -19,6 +19,9 @@ public protocol ModelFamily: Sendable {
     /// Tokens that a sequence may hold at most.
     var contextLength: Int { get }
 
+    /// Mean and deviation of the pixels that the published tower was trained on; nil where it is not told.
+    var publishedNormalization: PixelNormalization? { get }
+
     /// The part of the model that a parameter belongs to.
     func part(of parameterName: String) -> ModelPart
 
@@ -27,6 +30,7 @@ public protocol ModelFamily: Sendable {
 }
 
 extension ModelFamily {
+    public var publishedNormalization: PixelNormalization? { nil }
     public func part(of parameterName: String) -> ModelPart { .other }
     public func description(of part: ModelPart) -> String? { nil }
 }

@@ -40,6 +40,9 @@ public protocol ConversationProcessor: Sendable {
     /// Tokens that a picture of this size takes, known before it is decoded.
     func imageTokenCount(width: Int, height: Int) throws -> Int
 
+    /// How pictures are resized and cut up; nil in a text model.
+    var visionPolicy: (any ImagePolicy)? { get }
+
     /// The pixels that a picture has once it is resized; nil where the model has no such choice, or sees nothing.
     var pixelLimits: ClosedRange<Int>? { get }
 

@@ -221,6 +221,7 @@ extension PromptProcessor {
         }
     }
 
+    public var visionPolicy: (any ImagePolicy)? { imagePolicy }
     public var pixelLimits: ClosedRange<Int>? { imagePolicy?.pixelLimits }
     public var maxTiles: Int? { imagePolicy?.maxTiles }
 

@@ -8,22 +8,42 @@ import Torch
 @Suite struct PresetTests {
     /// Published numbers of parameters, in billions with as many digits as were published.
     static let published: [(name: String, total: String)] = [
-        ("qwen2-vl-2b", "2.21"), ("qwen2-vl-7b", "8.29"), ("qwen2-vl-72b", "73.4"),
+        ("nvlm-d-72b", "79.4"),
+        ("internvl2-1b", "0.9"), ("internvl2-2b", "2.2"), ("internvl2-4b", "4.1"), ("internvl2-8b", "8.1"),
+        ("internvl2-26b", "25.5"), ("internvl2-40b", "40.1"), ("internvl2-76b", "76.3"),
+        ("qwen-vl-7b", "9.6"), ("qwen2-vl-2b", "2.21"), ("qwen2-vl-7b", "8.29"), ("qwen2-vl-72b", "73.4"),
     ]
 
     @Test(arguments: published) func totalsAreThePublishedOnes(name: String, total: String) throws {
         let summary = try ModelSummary(Preset.named(name))
-        let digits = total.split(separator: ".").last?.count ?? 0
-        let billions = Double(summary.total) / 1e9
-        let step = (0..<digits).reduce(1.0) { value, _ in value / 10 }
-        let expected = try #require(Double(total))
-        #expect(abs(billions - expected) <= step / 2 + 1e-9, "\(billions)")
+        try expect(summary.total, roundsTo: total)
         #expect(summary.problems.isEmpty)
         #expect(!summary.parts.contains { $0.name == .other })
     }
 
+    /// Sizes whose totals were not published: their language model's was.
+    static let languages: [(name: String, total: String)] = [
+        ("nvlm-d-34b", "34.4"), ("nvlm-x-34b", "34.4"), ("nvlm-x-72b", "72.7"), ("nvlm-h-34b", "34.4"),
+        ("nvlm-h-72b", "72.7"), ("mm1-3b", "3"), ("mm1-7b", "7"), ("mm1-30b", "30"), ("mm1-3b-moe-64e", "64"),
+        ("mm1-7b-moe-32e", "47"), ("points-1.0-7b", "7.6"), ("points-1.0-9b", "8.8"), ("points-1.5-7b", "7.6"),
+    ]
+
+    @Test(arguments: languages) func languageModelsAreThePublishedOnes(name: String, total: String) throws {
+        let counts = try ModelSummary(Preset.named(name)).parameters
+        let language = ["embedding", "decoder", "head"].reduce(0) { $0 + (counts[$1] ?? 0) }
+        try expect(language, roundsTo: total)
+    }
+
+    /// In billions, with as many digits as the text has.
+    private func expect(_ count: Int, roundsTo text: String) throws {
+        let digits = text.contains(".") ? text.split(separator: ".").last?.count ?? 0 : 0
+        let step = (0..<digits).reduce(1.0) { value, _ in value / 10 }
+        let expected = try #require(Double(text))
+        #expect(abs(Double(count) / 1e9 - expected) <= step / 2 + 1e-9, "\(count)")
+    }
+
     @Test func everyPresetIsChecked() {
-        #expect(Set(Self.published.map(\.name)) == Set(Preset.all.map(\.name)))
+        #expect(Set((Self.published + Self.languages).map(\.name)) == Set(Preset.all.map(\.name)))
         #expect(Set(Preset.all.map(\.name)).count == Preset.all.count)
     }
 

@@ -5,6 +5,8 @@ public import Text
 extension Qwen2VLConfiguration: ModelFamily {
     public var contextLength: Int { decoder.maxPositions }
 
+    public var publishedNormalization: PixelNormalization? { vision == nil ? nil : .clip }
+
     public func makeModel(_ store: ParameterStore) throws -> VisionLanguageModel {
         try VisionLanguageModel(self, store)
     }

@@ -1,4 +1,5 @@
 extension Qwen2VLProcessor {
+    public var visionPolicy: (any ImagePolicy)? { imagePolicy }
     public var pixelLimits: ClosedRange<Int>? { imagePolicy?.pixelLimits }
 
     public var videoSampling: VideoSampling? {

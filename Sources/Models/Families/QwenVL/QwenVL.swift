@@ -91,6 +91,7 @@ private struct QwenVLVision {
         }
         startToken = try reader.integer("image_start_id", default: 151857, in: 0...Int(Int32.max))
         tile = TileShape(size: image, patchSize: patch, features: queries, normalization: .clip)
+        tile.featuresHavePlaces = false
         // Positions were learned at 224 pixels and are interpolated, whatever the size is now.
         let tower = VisionTransformerConfiguration(
             hiddenSize: width, layers: try reader.integer("layers", default: 48, in: 1...1024), heads: heads,
