@@ -11,7 +11,7 @@ import Torch
         ("nvlm-d-72b", "79.4"),
         ("internvl2-1b", "0.9"), ("internvl2-2b", "2.2"), ("internvl2-4b", "4.1"), ("internvl2-8b", "8.1"),
         ("internvl2-26b", "25.5"), ("internvl2-40b", "40.1"), ("internvl2-76b", "76.3"),
-        ("qwen-vl-7b", "9.6"), ("qwen2-vl-2b", "2.21"), ("qwen2-vl-7b", "8.29"), ("qwen2-vl-72b", "73.4"),
+        ("qwen-vl-7b", "9.66"), ("qwen2-vl-2b", "2.21"), ("qwen2-vl-7b", "8.29"), ("qwen2-vl-72b", "73.4"),
     ]
 
     @Test(arguments: published) func totalsAreThePublishedOnes(name: String, total: String) throws {
@@ -24,8 +24,7 @@ import Torch
     /// Sizes whose totals were not published: their language model's was.
     static let languages: [(name: String, total: String)] = [
         ("nvlm-d-34b", "34.4"), ("nvlm-x-34b", "34.4"), ("nvlm-x-72b", "72.7"), ("nvlm-h-34b", "34.4"),
-        ("nvlm-h-72b", "72.7"), ("mm1-3b", "3"), ("mm1-7b", "7"), ("mm1-30b", "30"), ("mm1-3b-moe-64e", "64"),
-        ("mm1-7b-moe-32e", "47"), ("points-1.0-7b", "7.6"), ("points-1.0-9b", "8.8"), ("points-1.5-7b", "7.6"),
+        ("nvlm-h-72b", "72.7"), ("points-1.0-7b", "7.6"), ("points-1.0-9b", "8.8"), ("points-1.5-7b", "7.6"),
     ]
 
     @Test(arguments: languages) func languageModelsAreThePublishedOnes(name: String, total: String) throws {
@@ -42,8 +41,16 @@ import Torch
         #expect(abs(Double(count) / 1e9 - expected) <= step / 2 + 1e-9, "\(count)")
     }
 
+    @Test func crossAttentionAddsWhatThePaperSays() throws {
+        for name in ["nvlm-x-72b", "nvlm-h-72b"] {
+            try expect(ModelSummary(Preset.named(name)).parameters["cross_attention"] ?? 0, roundsTo: "1.5")
+        }
+    }
+
     @Test func everyPresetIsChecked() {
-        #expect(Set((Self.published + Self.languages).map(\.name)) == Set(Preset.all.map(\.name)))
+        // MM1's are beside its own tests: its paper gives round numbers only.
+        let names = Preset.all.map(\.name).filter { !$0.hasPrefix("mm1-") }
+        #expect(Set((Self.published + Self.languages).map(\.name)) == Set(names))
         #expect(Set(Preset.all.map(\.name)).count == Preset.all.count)
     }
 
