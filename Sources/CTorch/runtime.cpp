@@ -7,7 +7,6 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
 #ifdef __GLIBC__
-#include <malloc.h>
 #endif
 #include <torch/version.h>
 
@@ -31,17 +30,6 @@ const char *ct_version(void) { return TORCH_VERSION; }
 void ct_set_threads(int32_t count) { at::set_num_threads(count); }
 
 int32_t ct_threads(void) { return at::get_num_threads(); }
-
-void ct_keep_freed_memory(void) {
-#ifdef __GLIBC__
-    // One arena for all threads: glibc cuts the other arenas into heaps that are too small for activations.
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    // Never.
-    mallopt(M_TRIM_THRESHOLD, -1);
-    mallopt(M_TOP_PAD, 64 << 20);
-#endif
-}
 
 void ct_set_deterministic(bool value) { at::globalContext().setDeterministicAlgorithms(value, /*warn_only=*/true); }
 

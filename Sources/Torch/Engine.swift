@@ -11,10 +11,6 @@ public enum Engine {
         set { ct_set_threads(Int32(max(1, newValue))) }
     }
 
-    /// Keeps memory that tensors gave back for later tensors: a training step makes and frees the same sizes again and
-    /// again. Call it before other threads start.
-    public static func keepFreedMemory() { ct_keep_freed_memory() }
-
     /// Prefers kernels that give the same bits each time.
     public static func setDeterministic(_ value: Bool) { ct_set_deterministic(value) }
 

@@ -28,7 +28,6 @@ struct TrainCommand: ParsableCommand {
     var threads: Int?
 
     func run() throws {
-        Engine.keepFreedMemory()
         if let threads { Engine.threads = threads }
         let loaded = try Recipe.load(URL(fileURLWithPath: recipe), overrides: replacements)
         let log = try RunLog(folder: URL(fileURLWithPath: loaded.recipe.output), resuming: resume)

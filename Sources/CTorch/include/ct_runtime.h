@@ -11,8 +11,6 @@ const char *ct_version(void);
 /* Set once, before other threads touch libtorch: later threads take the last value. */
 void ct_set_threads(int32_t count);
 int32_t ct_threads(void);
-/* Lets the process keep memory that tensors gave back, instead of returning it to the system and clearing it anew. */
-void ct_keep_freed_memory(void);
 void ct_set_deterministic(bool value);
 
 /* Opens libtorch's CUDA part. Returns true if kernels are registered and a device answers; otherwise `reason`

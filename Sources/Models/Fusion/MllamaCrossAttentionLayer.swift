@@ -22,7 +22,7 @@ public final class MllamaCrossAttentionLayer {
         attention = try ColumnAttention(shape, scope[configuration.naming.crossAttention])
         attentionGate = try scope.parameter("cross_attn_attn_gate", [1], .zeros)
         feedForwardNorm = try RMSNorm(hidden, epsilon: epsilon, scope[configuration.naming.feedForwardNorm])
-        feedForward = try configuration.makeFeedForward(layer: 0, scope[configuration.naming.feedForward])
+        feedForward = try configuration.makeFeedForward(layer: 0, scope)
         feedForwardGate = try scope.parameter("cross_attn_mlp_gate", [1], .zeros)
     }
 
