@@ -1,4 +1,4 @@
-// Usage: [THREADS=n] kernels [linear] [attention] [decode] [rows] [adamw] ...  (nothing: all)
+// Usage: [THREADS=n] kernels [linear] [attention] [decode] [rows] ...  (nothing: all)
 #include "race.h"
 
 #include <c10/core/InferenceMode.h>
@@ -19,6 +19,5 @@ int main(int count, char **arguments) {
     if (wanted("linear")) raceLinear();
     if (wanted("attention")) raceAttention();
     if (wanted("rows")) raceRows();
-    if (wanted("adamw")) raceAdamW();
     if (wanted("decode")) raceDecodeAttention();
 }

@@ -106,5 +106,4 @@ inline std::string format(const char *pattern, auto... values) {
 void raceLinear();
 void raceAttention();
 void raceRows();
-void raceAdamW();
 void raceDecodeAttention();

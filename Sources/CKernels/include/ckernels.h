@@ -151,28 +151,6 @@ void ck_rotary_bf16(
     ptrdiff_t yHeadStride, size_t heads, size_t headSize, const float *cosine, const float *sine,
     ptrdiff_t tableStride, size_t half, size_t begin, size_t end);
 
-// MARK: - adamw.c
-
-/// Sums of squares of blocks of `values`, whose number is ck_square_sum_count(count), over blocks [begin, end), into
-/// sums[block]. Blocks have a fixed size, so that their sum in order does not depend on threads.
-size_t ck_square_sum_count(size_t count);
-void ck_square_sums_f32(const float *values, size_t count, double *sums, size_t begin, size_t end);
-
-/// The numbers of AdamW (Loshchilov and Hutter 2019), with decay by rate · weightDecay.
-typedef struct ck_adamw_settings {
-    double rate, beta1, beta2, epsilon, weightDecay;
-    /// Multiplies gradients before they are used: clipping, or what a loss was scaled by.
-    double gradientScale;
-    /// The number of this step, from 1 on.
-    double step;
-} ck_adamw_settings;
-
-/// One step over elements [begin, end): gradients (fp32, or bf16 if `isBfloat16`) move master weights and both moments,
-/// and `weights` (or NULL) gets the master weights rounded to bf16.
-void ck_adamw(
-    float *master, const void *gradient, bool isBfloat16, float *first, float *second, ck_bfloat16 *weights,
-    const ck_adamw_settings *settings, size_t begin, size_t end);
-
 #ifdef __cplusplus
 }
 #endif

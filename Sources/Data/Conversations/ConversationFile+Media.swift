@@ -87,11 +87,9 @@ extension ConversationFile {
             ConversationFileError(file: url.path, row: line(of: index), reason: reason)
         }
         let location: Location
-        if name.hasPrefix("data:") {
-            guard let comma = name.firstIndex(of: ","), name[..<comma].hasSuffix(";base64"),
-                let bytes = Data(base64Encoded: String(name[name.index(after: comma)...]))
-            else { throw failure("has a data URL that is not base64") }
-            location = .bytes([UInt8](bytes))
+        if DataURL.isOne(name) {
+            guard let bytes = DataURL(name)?.decoded() else { throw failure("has a data URL that is not base64") }
+            location = .bytes(bytes)
         } else if name.hasPrefix("http://") || name.hasPrefix("https://") {
             throw failure("names '\(name)'; download it first and give its path")
         } else {

@@ -24,7 +24,12 @@ extension ModelVerifier {
         for (name, sequence) in sequences.sorted(by: { $0.key < $1.key }) {
             let same = try withoutGradient {
                 let input = try ModelInput([sequence])
-                return try model.hiddenStates(input).isEqual(to: again.hiddenStates(input))
+                // Sums depend on the number of threads in their last bits, and another part of the process may change
+                // that number between two passes: pairs of passes are compared until one is equal. Weights that differ
+                // make all of them differ.
+                return try (0..<3).contains { _ in
+                    try model.hiddenStates(input).isEqual(to: again.hiddenStates(input))
+                }
             }
             report.add("\(name).after saving", holds: same, "the saved model gives other hidden states")
         }

@@ -18,25 +18,27 @@ extension Image {
                 corners.count == 1 ? .circle(corners[0], radius: line * 3) : .polygon(corners)
             canvas.stroke(path, .color(.white), lineWidth: line * 2)
             canvas.stroke(path, .color(color), lineWidth: line)
-            guard let text = region.name.flatMap({ Self.label($0, size: fontSize) }) else { continue }
-            let bounds = region.bounds(width: width, height: height), extents = text.extents.logical
-            let margin = fontSize / 4
+            let runs = region.name.map { Self.label($0, size: fontSize) } ?? []
+            guard let height = runs.map(\.extents.logical.height).max() else { continue }
+            let bounds = region.bounds(width: self.width, height: self.height), margin = fontSize / 4
+            let ascent = runs.reduce(0) { max($0, -$1.extents.logical.y) }
+            let width = runs.reduce(2 * margin) { $0 + $1.extents.logical.width }
             let label = Rectangle(
-                x: max(0, min(bounds.x, Double(width) - extents.width - 2 * margin)),
-                y: max(0, bounds.y - extents.height - line), width: extents.width + 2 * margin, height: extents.height)
+                x: max(0, min(bounds.x, Double(self.width) - width)), y: max(0, bounds.y - height - line),
+                width: width, height: height)
             canvas.fill(.rectangle(label), .color(color))
-            canvas.draw(text, at: Point(label.x + margin, label.y - extents.y), .color(.white))
+            var x = label.x + margin
+            for run in runs {
+                canvas.draw(run, at: Point(x, label.y + ascent), .color(.white))
+                x += run.extents.logical.width
+            }
         }
         return try canvas.image()
     }
 
-    /// Names come from models: one that no font here can write is left out, and a long one is cut.
-    private static func label(_ name: String, size: Double) -> TextLine? {
+    /// Names come from models: a long one is cut, and where there is no font at all the outline stands alone.
+    private static func label(_ name: String, size: Double) -> [TextLine] {
         let line = name.split(whereSeparator: \.isNewline).joined(separator: " ").prefix(60)
-        guard !line.isEmpty else { return nil }
-        for family in ["DejaVu Sans", "Noto Sans CJK SC", "Helvetica", "PingFang SC", "Liberation Sans"] {
-            if let text = try? TextLine(String(line), font: Font(family, size: size, weight: 600)) { return text }
-        }
-        return nil
+        return line.isEmpty ? [] : (try? FontStack.sans.lines(String(line), size: size, weight: 600)) ?? []
     }
 }

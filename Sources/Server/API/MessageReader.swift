@@ -1,4 +1,4 @@
-internal import Foundation
+internal import Media
 internal import Models
 internal import Serving
 internal import Text
@@ -91,24 +91,20 @@ struct MessageReader {
 
     /// The bytes of a data URL.
     private func file(_ url: String, _ path: String) throws(APIError) -> [UInt8] {
-        let bytes = url.utf8
-        guard bytes.prefix(5).elementsEqual("data:".utf8) else {
+        guard DataURL.isOne(url) else {
             throw .invalid(
                 "\(path) must be a data URL (data:image/png;base64,…); this server fetches nothing from elsewhere",
                 path, code: "unsupported_url")
         }
-        guard let comma = bytes.prefix(256).firstIndex(of: UInt8(ascii: ",")),
-            String(bytes[..<comma])?.lowercased().hasSuffix(";base64") == true
-        else { throw .invalid("\(path) must be a data URL in base64", path, code: "invalid_url") }
-        let start = bytes.index(after: comma)
-        guard bytes[start...].count <= (limits.maxPictureBytes + 2) / 3 * 4 + 4 else {
+        guard let data = DataURL(url) else {
+            throw .invalid("\(path) must be a data URL in base64", path, code: "invalid_url")
+        }
+        guard data.base64.count <= (limits.maxPictureBytes + 2) / 3 * 4 + 4 else {
             throw .invalid(
                 "\(path) holds more than the \(limits.maxPictureBytes) bytes that a picture may have", path,
                 code: "invalid_image")
         }
-        guard let data = Data(base64Encoded: Data(bytes[start...])) else {
-            throw .invalid("\(path) is not base64", path, code: "invalid_url")
-        }
-        return Array(data)
+        guard let bytes = data.decoded() else { throw .invalid("\(path) is not base64", path, code: "invalid_url") }
+        return bytes
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Text
@@ -65,16 +66,10 @@ import Testing
     ]
 
     @Test(arguments: hostile) func endsSoonInAnError(source: String) {
-        let start = Self.threadSeconds()
+        let start = ProcessTime.threadSeconds
         #expect(throws: ChatTemplateError.self) { try ChatTemplate(source).render(Self.context) }
         // The processor's time, since other tests may run beside this one.
-        #expect(Self.threadSeconds() - start < 0.2)
-    }
-
-    private static func threadSeconds() -> Double {
-        var time = timespec()
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+        #expect(ProcessTime.threadSeconds - start < 0.2)
     }
 
     /// Macros know their scopes and scopes their macros: such circles must be cut when a rendering ends.
