@@ -93,6 +93,9 @@ let package = Package(
         .systemLibrary(name: "CLibGIF", providers: [.apt(["libgif-dev"]), .brew(["giflib"])]),
         .systemLibrary(
             name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
+        .systemLibrary(
+            name: "CLibCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"]), .brew(["curl"])]),
+        .target(name: "CFetch", dependencies: ["CLibCurl"]),
         .target(
             name: "CMedia",
             dependencies: ["CFFmpeg", "CLibPNG", "CLibWebP", "CLibJPEG", "CLibTIFF", "CLibGIF"],
@@ -116,6 +119,7 @@ let package = Package(
         .target(
             name: "Hashing", dependencies: [.target(name: "CLibCrypto", condition: .when(platforms: [.linux]))],
             swiftSettings: optimised),
+        .target(name: "Fetching", dependencies: ["CFetch"], swiftSettings: strict),
         .target(name: "Goldens", dependencies: ["Safetensors", "Hashing"], swiftSettings: optimised),
         .target(name: "Terminal", swiftSettings: strict),
 
@@ -148,7 +152,7 @@ let package = Package(
         .target(
             name: "Server",
             dependencies: [
-                "Serving", "Inference", "Models", "Data", "Media", "Text", "Hashing",
+                "Serving", "Inference", "Models", "Data", "Media", "Text", "Hashing", "Fetching",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -162,7 +166,7 @@ let package = Package(
             name: "omma",
             dependencies: [
                 "CAllocator", "EmbeddedModel", "Models", "NN", "Torch", "Media", "Text", "Data", "Inference",
-                "Training", "Evaluation", "Safetensors", "Terminal", "Server", "Serving",
+                "Training", "Evaluation", "Safetensors", "Terminal", "Server", "Serving", "Fetching",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -181,7 +185,7 @@ let package = Package(
             name: "ModelTestSupport", dependencies: ["TestSupport", "Models", "NN", "Torch", "Media"],
             path: "Tests/ModelTestSupport", swiftSettings: strict),
         test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
-        test("Goldens"),
+        test("Goldens"), test("Fetching"),
         test("Terminal"), test("NN"), test("Models", ["ModelTestSupport", "Safetensors"]), test("Data"),
         test("Inference", ["ModelTestSupport"]), test("Serving", ["ModelTestSupport"]),
         test(

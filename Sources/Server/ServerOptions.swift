@@ -1,3 +1,4 @@
+public import Fetching
 internal import Foundation
 public import Serving
 
@@ -19,6 +20,8 @@ public struct ServerOptions: Sendable {
     /// Bytes of a request's body.
     public var maxBodyBytes = 64 << 20
     public var prompt = PromptLimits()
+    /// From where pictures are fetched that requests name by http or https addresses; nil for data URLs only.
+    public var pictureAddresses: FetchRules?
     /// Tokens of an answer whose request says nothing.
     public var defaultMaxTokens = 1024
     /// Answers to one prompt.

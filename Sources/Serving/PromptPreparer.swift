@@ -46,7 +46,7 @@ public struct PromptPreparer: Sendable {
                     number += 1
                     let (tokens, bytes, decoded) = try measureFile(file, name: Self.name(number))
                     measure.pictureTokens += tokens
-                    measure.bytes += bytes
+                    measure.bytes += bytes + file.count
                     largest = max(largest, decoded)
                 case .video(let frames, _):
                     for frame in frames {
@@ -54,7 +54,7 @@ public struct PromptPreparer: Sendable {
                         let (tokens, bytes, decoded) = try measureFile(frame, name: Self.name(number))
                         frameTokens += tokens
                         // Frames are kept together until they are resized.
-                        measure.bytes += bytes + decoded
+                        measure.bytes += bytes + frame.count + decoded
                     }
                 }
             }

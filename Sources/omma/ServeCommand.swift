@@ -1,4 +1,5 @@
 import ArgumentParser
+import Fetching
 import Foundation
 import Server
 import Serving
@@ -27,6 +28,16 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Requests that wait; further ones get 429.", valueName: "n")) var maxQueue = 32
     @Option(help: ArgumentHelp("Memory for requests, in MiB.", valueName: "n")) var maxMemory = 2048
     @Option(help: ArgumentHelp("Pictures and frames of a request.", valueName: "n")) var maxPictures = 16
+    @Flag(
+        name: .customLong("allow-picture-urls"),
+        help: "Fetches pictures that requests name by http or https addresses of the open internet.")
+    var allowPictureURLs = false
+    @Option(
+        help: ArgumentHelp("The only host that pictures are fetched from; may come again.", valueName: "host"))
+    var pictureHost: [String] = []
+    @Option(
+        help: ArgumentHelp("A host of a private network that pictures may be fetched from.", valueName: "host"))
+    var privatePictureHost: [String] = []
     @Option(help: ArgumentHelp("Tokens of an answer, unless a request says more.", valueName: "n"))
     var maxTokens = 1024
     @Option(help: ArgumentHelp("Seconds that a request may take.", valueName: "s")) var timeout = 300
@@ -42,6 +53,9 @@ struct ServeCommand: AsyncParsableCommand {
             throw ValidationError(
                 "--\(name) is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
         }
+        if !allowPictureURLs, !(pictureHost + privatePictureHost).isEmpty {
+            throw ValidationError("--picture-host and --private-picture-host need --allow-picture-urls")
+        }
         if !options.isLoopback, apiKeyFile == nil, !withoutKeys {
             throw ValidationError(
                 "--host \(host) lets others in; give --api-key-file, or --without-keys if that is meant")
@@ -56,6 +70,11 @@ struct ServeCommand: AsyncParsableCommand {
         options.maxQueue = maxQueue
         options.maxRequestBytes = maxMemory << 20
         options.prompt.maxPictures = maxPictures
+        if allowPictureURLs {
+            options.pictureAddresses = FetchRules(
+                hosts: pictureHost.isEmpty ? nil : Set(pictureHost + privatePictureHost),
+                privateHosts: Set(privatePictureHost))
+        }
         options.defaultMaxTokens = maxTokens
         options.deadlineSeconds = timeout
         options.graceSeconds = grace

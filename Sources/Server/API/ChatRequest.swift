@@ -17,7 +17,7 @@ struct ChatRequest {
         "parallel_tool_calls", "modalities", "reasoning_effort", "verbosity",
     ])
 
-    init(_ request: RequestObject, _ reader: SamplingReader) throws(APIError) {
+    init(_ request: RequestObject, _ reader: SamplingReader, _ addresses: PictureAddresses) async throws {
         try request.allow(Self.fields)
         sampling = try reader.read(request)
         for modality in try request.array("modalities", atMost: 4) ?? [] where modality != "text" {
@@ -31,7 +31,7 @@ struct ChatRequest {
         hasTools = tools.isOpen
         format = try AnswerFormat(request, tools)
         messages = ToolPrompt.adding(
-            tools.isOpen ? tools.tools : [], to: try MessageReader(limits: reader.options.prompt).messages(request))
+            tools.isOpen ? tools.tools : [], to: try await MessageReader.messages(request, addresses))
     }
 }
 

@@ -3,11 +3,19 @@ internal import Models
 internal import Serving
 internal import Text
 
-/// Reads the messages of a chat request into typed parts. Pictures come as data URLs and stay files.
+/// Reads the messages of a chat request into typed parts. Pictures come as data URLs, or were fetched, and stay files.
 struct MessageReader {
     let limits: PromptLimits
+    /// Files by their addresses; nil where the server fetches nothing.
+    let fetched: [String: [UInt8]]?
 
-    func messages(_ request: RequestObject) throws(APIError) -> [EncodedMessage] {
+    /// The messages with their pictures, wherever those come from.
+    static func messages(_ request: RequestObject, _ addresses: PictureAddresses) async throws -> [EncodedMessage] {
+        let files = addresses.fetcher == nil ? nil : try await addresses.files(request)
+        return try MessageReader(limits: addresses.limits, fetched: files).messages(request)
+    }
+
+    private func messages(_ request: RequestObject) throws(APIError) -> [EncodedMessage] {
         guard let elements = try request.array("messages", atMost: limits.maxMessages), !elements.isEmpty else {
             throw request.failure("messages", "must hold at least one message")
         }
@@ -89,12 +97,15 @@ struct MessageReader {
         return parts
     }
 
-    /// The bytes of a data URL.
+    /// The bytes of a data URL, or those that were fetched.
     private func file(_ url: String, _ path: String) throws(APIError) -> [UInt8] {
+        if let file = fetched?[url] { return file }
         guard DataURL.isOne(url) else {
-            throw .invalid(
-                "\(path) must be a data URL (data:image/png;base64,…); this server fetches nothing from elsewhere",
-                path, code: "unsupported_url")
+            let rest =
+                fetched == nil
+                ? "(data:image/png;base64,…); this server fetches nothing from elsewhere"
+                : "(data:image/png;base64,…), or an http or https address"
+            throw .invalid("\(path) must be a data URL \(rest)", path, code: "unsupported_url")
         }
         guard let data = DataURL(url) else {
             throw .invalid("\(path) must be a data URL in base64", path, code: "invalid_url")

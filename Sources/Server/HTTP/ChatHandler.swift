@@ -12,7 +12,7 @@ extension Handlers {
         let ticket = try admission.enter(), deadline = deadline()
         var request = request
         let object = try await json(&request), reader = samplingReader
-        let chat = try ChatRequest(object, reader)
+        let chat = try await ChatRequest(object, reader, addresses)
         let measure = try preparer.measure(
             chat.messages, maxTokens: reader.askedTokens(object) ?? options.defaultMaxTokens,
             answers: chat.sampling.answers)

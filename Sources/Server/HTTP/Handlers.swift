@@ -1,3 +1,4 @@
+internal import Fetching
 internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
@@ -15,6 +16,7 @@ struct Handlers: Sendable {
     let engine: any ServingEngine
     let generation: GenerationDefaults
     let preparer: PromptPreparer
+    let addresses: PictureAddresses
     let admission: Admission
     let metrics: ServerMetrics
     let logger: Logger
@@ -32,6 +34,9 @@ struct Handlers: Sendable {
         self.admission = admission
         self.logger = logger
         preparer = PromptPreparer(engine: engine, limits: options.prompt)
+        addresses = PictureAddresses(
+            fetcher: options.pictureAddresses.map { Fetcher($0) }, limits: options.prompt,
+            maxBytes: options.maxBodyBytes)
         metrics = ServerMetrics()
         tokenBytes = LazyTokenBytes(engine.processor.tokenizer)
     }

@@ -58,7 +58,7 @@ extension Handlers {
         } else {
             let tools = try ToolChoice(object)
             let messages = ToolPrompt.adding(
-                tools.tools, to: try MessageReader(limits: options.prompt).messages(object))
+                tools.tools, to: try await MessageReader.messages(object, addresses))
             let measure = try preparer.measure(messages, maxTokens: 0, answers: 0)
             try await ticket.reserve(bytes: measure.bytes)
             prompt = try await preparer.prepare(messages)
