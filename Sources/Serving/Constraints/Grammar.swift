@@ -8,11 +8,14 @@ struct Grammar: Sendable {
         /// A JSON string with its quotes; lengths count characters, and nil has no end.
         case string(minimum: Int, maximum: Int?)
         case number(isInteger: Bool)
+        /// Texts of the automaton with this number.
+        case automaton(Int)
         /// Elements with separators between them; nil has no end.
         case list(element: Int, separator: Int, minimum: Int, maximum: Int?)
     }
 
     private(set) var nodes: [Node] = []
+    private(set) var automata: [ByteAutomaton] = []
     var root = 0
 
     mutating func add(_ node: Node) -> Int {
@@ -22,6 +25,11 @@ struct Grammar: Sendable {
 
     mutating func set(_ index: Int, _ node: Node) { nodes[index] = node }
 
+    mutating func add(_ automaton: ByteAutomaton) -> Int {
+        automata.append(automaton)
+        return add(.automaton(automata.count - 1))
+    }
+
     mutating func literal(_ text: String) -> Int { add(.literal(Array(text.utf8))) }
 
     /// The nodes from which no end can be reached, as in an object that must hold itself.
@@ -29,7 +37,7 @@ struct Grammar: Sendable {
         var ends = Set<Int>(), grows = true
         func hasEnd(_ node: Node) -> Bool {
             switch node {
-            case .literal, .string, .number: true
+            case .literal, .string, .number, .automaton: true
             case .sequence(let parts): parts.allSatisfy(ends.contains)
             case .choice(let parts): parts.contains(where: ends.contains)
             case .list(let element, _, let minimum, _): minimum == 0 || ends.contains(element)
@@ -56,6 +64,7 @@ struct GrammarState: Sendable, Hashable {
         case list(Int, count: Int)
         case string(Int, StringPhase, count: Int)
         case number(isInteger: Bool, NumberPhase, digits: Int)
+        case automaton(Int, state: Int)
     }
 
     enum StringPhase: Sendable, Hashable {
@@ -102,6 +111,7 @@ struct GrammarState: Sendable, Hashable {
         {
             return self
         }
+        if let next = advancedInside(byte, grammar) { return next }
         var expansion = Expansion(grammar)
         for way in ways {
             guard let frame = way.last else { continue }
@@ -121,10 +131,36 @@ struct GrammarState: Sendable, Hashable {
                 guard let (next, digits) = Self.number(phase, digits, byte, isInteger) else { continue }
                 rest.append(.number(isInteger: isInteger, next, digits: digits))
                 expansion.add(rest)
+            case .automaton(let number, let state):
+                guard let next = grammar.automata[number].target(state, byte) else { continue }
+                rest.append(.automaton(number, state: next))
+                expansion.add(rest)
             case .node, .sequence, .list: continue
             }
         }
         return GrammarState(ways: expansion.ways)
+    }
+
+    /// The state behind a byte that leads from the inside of a string to its inside: most bytes do, and take no more than
+    /// a count or the number of a state.
+    private func advancedInside(_ byte: UInt8, _ grammar: Grammar) -> GrammarState? {
+        guard ways.count == 1, let frame = ways[0].last else { return nil }
+        let next: Frame
+        switch frame {
+        case .string(let node, .body, let count):
+            guard Self.isPlain(byte), case .string(let minimum, let maximum) = grammar.nodes[node] else { return nil }
+            guard let (phase, more) = Self.string(.body, count, byte, minimum, maximum) ?? nil else { return nil }
+            next = .string(node, phase, count: more)
+        case .automaton(let number, let state):
+            guard let target = grammar.automata[number].target(state, byte),
+                !grammar.automata[number].isAccepting[target]
+            else { return nil }
+            next = .automaton(number, state: target)
+        default: return nil
+        }
+        var way = ways[0]
+        way[way.count - 1] = next
+        return GrammarState(ways: [way])
     }
 
     private static func isPlain(_ byte: UInt8) -> Bool {
@@ -224,6 +260,12 @@ struct GrammarState: Sendable, Hashable {
                         way.removeLast()
                         open.append(way)
                     }
+                case .automaton(let number, let state):
+                    if !grammar.automata[number].edges[state].isEmpty { ways.append(way) }
+                    if grammar.automata[number].isAccepting[state] {
+                        way.removeLast()
+                        open.append(way)
+                    }
                 case .sequence(let node, let next):
                     way.removeLast()
                     guard case .sequence(let parts) = grammar.nodes[node] else { continue }
@@ -262,6 +304,7 @@ struct GrammarState: Sendable, Hashable {
             case .choice(let parts): return parts.map { rest + [.node($0)] }
             case .string: return [rest + [.string(node, .open, count: 0)]]
             case .number(let isInteger): return [rest + [.number(isInteger: isInteger, .start, digits: 0)]]
+            case .automaton(let number): return [rest + [.automaton(number, state: 0)]]
             case .list: return [rest + [.list(node, count: 0)]]
             }
         }

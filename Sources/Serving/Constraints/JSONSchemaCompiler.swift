@@ -11,12 +11,13 @@ public struct SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
 /// Turns JSON schemas into grammars whose texts all fulfil them. What it cannot promise to fulfil is an error.
 struct JSONSchemaCompiler {
     static let maximumNodes = 50_000
-    private var grammar = Grammar()
-    private let document: OrderedJSON
+    var grammar = Grammar()
+    var budget = AutomatonBudget()
+    let document: OrderedJSON
     private var references: [String: Int] = [:]
     private var anyAtDepth: [Int: Int] = [:]
-    private lazy var comma = choice([", ", ","])
-    private lazy var colon = choice([": ", ":"])
+    lazy var comma = choice([", ", ","])
+    lazy var colon = choice([": ", ":"])
 
     private init(_ document: OrderedJSON) { self.document = document }
 
@@ -24,15 +25,17 @@ struct JSONSchemaCompiler {
     static func grammar(
         _ variants: [(prefix: String, schema: OrderedJSON, suffix: String)]
     ) throws(SchemaError) -> Grammar {
-        var whole = Grammar()
+        var whole = Grammar(), budget = AutomatonBudget()
         var roots: [Int] = []
         for variant in variants {
             var compiler = JSONSchemaCompiler(variant.schema)
             compiler.grammar = whole
+            compiler.budget = budget
             let value = try compiler.node(variant.schema, "#", depth: 0)
             let parts = [compiler.grammar.literal(variant.prefix), value, compiler.grammar.literal(variant.suffix)]
             roots.append(compiler.grammar.add(.sequence(parts)))
             whole = compiler.grammar
+            budget = compiler.budget
         }
         whole.root = whole.add(.choice(roots))
         guard !whole.endless().contains(whole.root) else {
@@ -48,124 +51,159 @@ struct JSONSchemaCompiler {
         return compiler.grammar
     }
 
-    private static let annotations: Set<String> = [
+    /// Words that ask nothing of the answer.
+    static let annotations: Set<String> = [
         "title", "description", "default", "examples", "example", "$schema", "$id", "$comment", "deprecated",
-        "readOnly",
-        "writeOnly", "format", "$defs", "definitions", "strict",
+        "readOnly", "writeOnly", "$defs", "definitions", "strict", "contentEncoding", "contentMediaType",
     ]
 
-    private mutating func choice(_ texts: [String]) -> Int {
+    /// Words that ask something of values of one type only.
+    private static let words: [String: Set<String>] = [
+        "string": ["minLength", "maxLength", "pattern", "format"],
+        "number": ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"],
+        "array": ["items", "prefixItems", "minItems", "maxItems", "uniqueItems"],
+        "object": [
+            "properties", "required", "additionalProperties", "minProperties", "maxProperties", "propertyNames",
+        ],
+    ]
+
+    mutating func choice(_ texts: [String]) -> Int {
         let parts = texts.map { grammar.literal($0) }
         return grammar.add(.choice(parts))
     }
 
-    private mutating func node(_ schema: OrderedJSON, _ path: String, depth: Int) throws(SchemaError) -> Int {
+    mutating func node(_ schema: OrderedJSON, _ path: String, depth: Int) throws(SchemaError) -> Int {
         func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
-        guard depth <= 64 else { throw fail("is nested more than 64 deep") }
+        guard depth <= 64 else { throw fail("is nested more than 64 deep, or holds itself") }
         guard grammar.nodes.count <= Self.maximumNodes else { throw fail("the schema is too large") }
         if schema == .bool(true) { return any(depth: 5) }
         guard case .object(let members) = schema else { throw fail("must be an object") }
-        let keys = Set(members.map(\.key)).subtracting(Self.annotations)
-        func allow(_ known: Set<String>) throws(SchemaError) {
-            if let key = keys.subtracting(known).min() {
-                throw fail("'\(key)' cannot be kept to here; leave it out and check the answer yourself")
-            }
+        let rest = members.filter { !Self.annotations.contains($0.key) }, keys = Set(rest.map(\.key))
+        if keys == ["$ref"] { return try resolve(schema, path, depth: depth) }
+        if keys.contains("$ref") || keys.contains("allOf") {
+            return try node(merged(schema, path, depth: depth), path, depth: depth + 1)
         }
-        if let reference = schema["$ref"] {
-            try allow(["$ref"])
-            guard case .string(let target) = reference else { throw fail("$ref must be a string") }
-            return try resolve(target, path, depth: depth)
+        for key in ["anyOf", "oneOf"] where keys.contains(key) {
+            return try variants(key, rest, path, depth: depth)
         }
-        if let constant = schema["const"] {
-            try allow(["const", "type"])
-            return grammar.literal(constant.compactText)
+        if keys.contains("const") || keys.contains("enum") { return try values(rest, path) }
+        let types = try self.types(rest, path)
+        let known = types.reduce(into: Set(["type"])) {
+            $0.formUnion(Self.words[$1 == "integer" ? "number" : $1] ?? [])
         }
-        if let values = schema["enum"] {
-            try allow(["enum", "type"])
-            guard case .array(let values) = values, !values.isEmpty, values.count <= 1000 else {
-                throw fail("enum must hold 1 to 1000 values")
-            }
-            return choice(values.map(\.compactText))
+        if let key = keys.subtracting(known).min() {
+            throw fail("'\(key)' cannot be kept to here; leave it out and check the answer yourself")
         }
-        for key in ["anyOf", "allOf"] where schema[key] != nil {
-            try allow([key])
-            guard case .array(let parts)? = schema[key], !parts.isEmpty, parts.count <= 100 else {
-                throw fail("\(key) must hold 1 to 100 schemas")
+        if keys.isEmpty { return any(depth: 5) }
+        var nodes: [Int] = []
+        for type in types { nodes.append(try typed(type, schema, path, depth)) }
+        return nodes.count == 1 ? nodes[0] : grammar.add(.choice(nodes))
+    }
+
+    /// The types that answers may have; without the word, that of the other words.
+    private func types(_ members: [OrderedJSON.Member], _ path: String) throws(SchemaError) -> [String] {
+        func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
+        let names: [String]
+        switch members.first(where: { $0.key == "type" })?.value {
+        case .string(let name): names = [name]
+        case .array(let elements):
+            names = elements.compactMap(\.string)
+            guard names.count == elements.count, !names.isEmpty, Set(names).count == names.count else {
+                throw fail("type must hold names, each once")
             }
-            guard key == "anyOf" || parts.count == 1 else { throw fail("allOf of several cannot be kept to") }
-            var nodes: [Int] = []
-            for (index, part) in parts.enumerated() {
-                nodes.append(try node(part, "\(path)/\(key)/\(index)", depth: depth + 1))
+        case nil:
+            guard let key = members.map(\.key).min() else { return [] }
+            let types = Self.words.filter { words in
+                words.key != "null" && members.contains { words.value.contains($0.key) }
             }
-            return grammar.add(.choice(nodes))
-        }
-        switch schema["type"] {
-        case .string(let type): return try typed(type, schema, path, depth, allow)
-        case .array(let types):
-            var nodes: [Int] = []
-            for type in types {
-                guard case .string(let type) = type else { throw fail("type must hold strings") }
-                nodes.append(try typed(type, schema, path, depth) { (_: Set<String>) throws(SchemaError) in })
+            guard types.count == 1, let type = types.first?.key else {
+                throw fail("'\(key)' cannot be kept to without a type")
             }
-            try allow([
-                "type", "properties", "required", "additionalProperties", "items", "minItems", "maxItems",
-                "minLength", "maxLength",
-            ])
-            guard !nodes.isEmpty else { throw fail("type holds nothing") }
-            return grammar.add(.choice(nodes))
-        case nil where keys.contains("properties"): return try typed("object", schema, path, depth, allow)
-        case nil where keys.contains("items"): return try typed("array", schema, path, depth, allow)
-        case nil where keys.isEmpty: return any(depth: 5)
-        case nil: throw fail("'\(keys.min() ?? "")' cannot be kept to without a type")
+            names = [type]
         default: throw fail("type must be a string or an array of strings")
         }
+        let known = ["string", "number", "integer", "boolean", "null", "array", "object"]
+        if let name = names.first(where: { !known.contains($0) }) { throw fail("type '\(name)' is not known") }
+        return names
     }
 
     private mutating func typed(
-        _ type: String, _ schema: OrderedJSON, _ path: String, _ depth: Int,
-        _ allow: (Set<String>) throws(SchemaError) -> Void
+        _ type: String, _ schema: OrderedJSON, _ path: String, _ depth: Int
     ) throws(SchemaError) -> Int {
-        func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
         switch type {
-        case "string":
-            try allow(["type", "minLength", "maxLength"])
-            let (minimum, maximum) = try bounds(schema, "minLength", "maxLength", path)
-            return grammar.add(.string(minimum: minimum, maximum: maximum))
-        case "integer", "number":
-            try allow(["type"])
-            return grammar.add(.number(isInteger: type == "integer"))
-        case "boolean":
-            try allow(["type"])
-            return choice(["true", "false"])
-        case "null":
-            try allow(["type"])
-            return grammar.literal("null")
-        case "array":
-            try allow(["type", "items", "minItems", "maxItems"])
-            let (minimum, maximum) = try bounds(schema, "minItems", "maxItems", path)
-            let element =
-                try schema["items"].map { items throws(SchemaError) in
-                    try node(items, "\(path)/items", depth: depth + 1)
-                } ?? any(depth: 4)
-            let parts = [
-                grammar.literal("["),
-                grammar.add(.list(element: element, separator: comma, minimum: minimum, maximum: maximum)),
-                grammar.literal("]"),
-            ]
-            return grammar.add(.sequence(parts))
-        case "object":
-            try allow(["type", "properties", "required", "additionalProperties"])
-            return try object(schema, path, depth)
-        default: throw fail("type '\(type)' is not known")
+        case "string": try string(schema, path)
+        case "integer", "number": try number(schema, path, isInteger: type == "integer")
+        case "boolean": choice(["true", "false"])
+        case "null": grammar.literal("null")
+        case "array": try array(schema, path, depth)
+        default: try object(schema, path, depth)
         }
     }
 
-    private func bounds(
+    /// `const` and `enum`.
+    private mutating func values(_ members: [OrderedJSON.Member], _ path: String) throws(SchemaError) -> Int {
+        func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
+        if let key = Set(members.map(\.key)).subtracting(["const", "enum", "type"]).min() {
+            throw fail("'\(key)' beside const or enum cannot be kept to here")
+        }
+        let schema = OrderedJSON.object(members)
+        var values: [OrderedJSON]
+        if let list = schema["enum"] {
+            guard case .array(let elements) = list, !elements.isEmpty, elements.count <= 1000 else {
+                throw fail("enum must hold 1 to 1000 values")
+            }
+            values = elements
+            if let constant = schema["const"] { values = values.filter { $0.isSameValue(constant) } }
+        } else {
+            values = schema["const"].map { [$0] } ?? []
+        }
+        if schema["type"] != nil {
+            let types = try self.types(members, path)
+            values = values.filter { value in types.contains { value.isOfType($0) } }
+        }
+        guard !values.isEmpty else { throw fail("no value fulfils it") }
+        return choice(values.map(\.compactText))
+    }
+
+    /// `anyOf` and `oneOf`, with what stands beside them.
+    private mutating func variants(
+        _ key: String, _ members: [OrderedJSON.Member], _ path: String, depth: Int
+    ) throws(SchemaError) -> Int {
+        func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
+        guard case .array(let parts)? = members.first(where: { $0.key == key })?.value, !parts.isEmpty,
+            parts.count <= 100
+        else { throw fail("\(key) must hold 1 to 100 schemas") }
+        let beside = members.filter { $0.key != key }
+        var schemas: [OrderedJSON] = []
+        for part in parts {
+            // Alone, a variant stays what it is, so that references are followed once only.
+            schemas.append(
+                beside.isEmpty ? part : .object([.init(key: "allOf", value: .array([.object(beside), part]))]))
+        }
+        if key == "oneOf" {
+            for first in schemas.indices {
+                for second in schemas.indices where second > first {
+                    guard areDisjoint(schemas[first], schemas[second], depth: 0) else {
+                        throw fail(
+                            "oneOf/\(first) and oneOf/\(second) may both hold for one value; give them different types, "
+                                + "or a required property with different constants, or write anyOf")
+                    }
+                }
+            }
+        }
+        var nodes: [Int] = []
+        for (index, schema) in schemas.enumerated() {
+            nodes.append(try node(schema, "\(path)/\(key)/\(index)", depth: depth + 1))
+        }
+        return grammar.add(.choice(nodes))
+    }
+
+    func bounds(
         _ schema: OrderedJSON, _ low: String, _ high: String, _ path: String
     ) throws(SchemaError) -> (Int, Int?) {
         func number(_ key: String) throws(SchemaError) -> Int? {
             guard let value = schema[key] else { return nil }
-            guard case .int(let number) = value, (0...100_000).contains(number) else {
+            guard let number = value.wholeNumber, (0...100_000).contains(number) else {
                 throw SchemaError(path: path, reason: "\(key) must be a whole number from 0 to 100000")
             }
             return number
@@ -175,67 +213,8 @@ struct JSONSchemaCompiler {
         return (minimum, maximum)
     }
 
-    /// Properties in the order of the schema; those that are not required may be left out.
-    private mutating func object(_ schema: OrderedJSON, _ path: String, _ depth: Int) throws(SchemaError) -> Int {
-        func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
-        var required: Set<String> = []
-        if let list = schema["required"] {
-            guard case .array(let names) = list else { throw fail("required must be an array") }
-            for name in names {
-                guard case .string(let name) = name else { throw fail("required must hold strings") }
-                required.insert(name)
-            }
-        }
-        let properties: [OrderedJSON.Member]
-        switch schema["properties"] {
-        case nil: properties = []
-        case .object(let members): properties = members
-        default: throw fail("properties must be an object")
-        }
-        guard properties.count <= 500 else { throw fail("has more than 500 properties") }
-        if let name = required.subtracting(properties.map(\.key)).min() {
-            throw fail("required names '\(name)', which is none of the properties")
-        }
-        let additional = schema["additionalProperties"]
-        if properties.isEmpty, additional != .bool(false) {
-            let element =
-                try additional.map { additional throws(SchemaError) in
-                    try node(additional, "\(path)/additionalProperties", depth: depth + 1)
-                } ?? any(depth: 4)
-            return freeObject(element: element)
-        }
-        // From the last property to the first: what may follow, with and without a property before it.
-        let end = grammar.literal("}")
-        var first = end, later = end
-        for property in properties.reversed() {
-            let value = try node(property.value, "\(path)/properties/\(property.key)", depth: depth + 1)
-            let key = grammar.literal(OrderedJSON.string(property.key).compactText)
-            let alone = grammar.add(.sequence([key, colon, value, later]))
-            let behind = grammar.add(.sequence([comma, key, colon, value, later]))
-            if required.contains(property.key) {
-                (first, later) = (alone, behind)
-            } else {
-                let (before, after) = (first, later)
-                first = grammar.add(.choice([alone, before]))
-                later = grammar.add(.choice([behind, after]))
-            }
-        }
-        let start = grammar.literal("{")
-        return grammar.add(.sequence([start, first]))
-    }
-
-    private mutating func freeObject(element: Int) -> Int {
-        let key = grammar.add(.string(minimum: 0, maximum: nil))
-        let member = grammar.add(.sequence([key, colon, element]))
-        let parts = [
-            grammar.literal("{"),
-            grammar.add(.list(element: member, separator: comma, minimum: 0, maximum: nil)), grammar.literal("}"),
-        ]
-        return grammar.add(.sequence(parts))
-    }
-
     /// Any JSON, of arrays and objects so deep.
-    private mutating func any(depth: Int) -> Int {
+    mutating func any(depth: Int) -> Int {
         if let node = anyAtDepth[depth] { return node }
         var parts = [
             grammar.add(.string(minimum: 0, maximum: nil)), grammar.add(.number(isInteger: false)),
@@ -255,55 +234,32 @@ struct JSONSchemaCompiler {
         return node
     }
 
-    private mutating func resolve(_ target: String, _ path: String, depth: Int) throws(SchemaError) -> Int {
+    private mutating func resolve(_ schema: OrderedJSON, _ path: String, depth: Int) throws(SchemaError) -> Int {
+        let (found, target) = try referenced(schema, path)
         if let node = references[target] { return node }
-        func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
-        guard target.hasPrefix("#") else { throw fail("$ref must point into the schema itself (#/$defs/…)") }
-        var found = document
-        for step in target.dropFirst().split(separator: "/") {
-            let name = step.replacing("~1", with: "/").replacing("~0", with: "~")
-            guard let next = found[String(name)] else {
-                throw fail("$ref points to '\(target.prefix(100))', which is not there")
-            }
-            found = next
-        }
         // The place is known before what stands in it, because it may refer to itself.
         let place = grammar.add(.sequence([]))
         references[target] = place
         let inner = try node(found, target, depth: depth + 1)
-        // A schema that is nothing but itself would say nothing.
         grammar.set(place, .sequence([inner]))
         return place
     }
-}
 
-extension OrderedJSON {
-    /// The value as compact JSON.
-    var compactText: String {
-        switch self {
-        case .null: return "null"
-        case .bool(let flag): return flag ? "true" : "false"
-        case .int(let number): return "\(number)"
-        case .double(let number): return "\(number)"
-        case .string(let text):
-            var result = "\""
-            for scalar in text.unicodeScalars {
-                switch scalar {
-                case "\"": result += "\\\""
-                case "\\": result += "\\\\"
-                case "\n": result += "\\n"
-                case "\r": result += "\\r"
-                case "\t": result += "\\t"
-                case "\0"..<" ": result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-                default: result.unicodeScalars.append(scalar)
-                }
-            }
-            return result + "\""
-        case .array(let elements): return "[" + elements.map(\.compactText).joined(separator: ",") + "]"
-        case .object(let members):
-            return "{"
-                + members.map { OrderedJSON.string($0.key).compactText + ":" + $0.value.compactText }
-                .joined(separator: ",") + "}"
+    /// The schema that `$ref` names, and its name.
+    func referenced(_ schema: OrderedJSON, _ path: String) throws(SchemaError) -> (OrderedJSON, String) {
+        func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
+        guard case .string(let target)? = schema["$ref"] else { throw fail("$ref must be a string") }
+        guard target.hasPrefix("#") else { throw fail("$ref must point into the schema itself (#/$defs/…)") }
+        var found = document
+        for step in target.dropFirst().split(separator: "/") {
+            let name = String(step.replacing("~1", with: "/").replacing("~0", with: "~"))
+            let next: OrderedJSON? =
+                if case .array(let elements) = found, let index = Int(name), elements.indices.contains(index) {
+                    elements[index]
+                } else { found[name] }
+            guard let next else { throw fail("$ref points to '\(target.prefix(100))', which is not there") }
+            found = next
         }
+        return (found, target)
     }
 }
