@@ -126,7 +126,8 @@ let package = Package(
         // Floor 2 and up.
         .target(name: "NN", dependencies: ["Torch", "Safetensors", "CKernels"], swiftSettings: strict),
         .target(
-            name: "Models", dependencies: ["NN", "Torch", "Media", "Text", "Safetensors"], swiftSettings: optimised),
+            name: "Models", dependencies: ["NN", "Torch", "Media", "Text", "Safetensors", "Hashing"],
+            swiftSettings: optimised),
         .target(
             name: "Data", dependencies: ["Models", "Media", "Text", "Hashing", "Terminal"], swiftSettings: optimised),
         .target(name: "Inference", dependencies: ["Models", "NN", "Torch", "Media", "Text"], swiftSettings: optimised),

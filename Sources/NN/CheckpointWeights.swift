@@ -90,12 +90,16 @@ extension Safetensors.TensorSource {
 }
 
 extension ParameterStore {
-    /// What to write for a checkpoint of these parameters, converted to `dtype` if one is named.
-    public func tensorSources(dtype: DType? = nil) -> [Safetensors.TensorSource] {
+    /// What to write for a checkpoint of these parameters, converted to `dtype` if one is named, under their own names
+    /// or others.
+    public func tensorSources(
+        dtype: DType? = nil, naming: (String) -> String = { $0 }
+    ) -> [Safetensors.TensorSource] {
         parameters.map { parameter in
             let tensor = parameter.tensor
             let target = dtype ?? tensor.dtype
-            return Safetensors.TensorSource(name: parameter.name, dtype: target.stored, shape: tensor.shape) { sink in
+            return Safetensors.TensorSource(name: naming(parameter.name), dtype: target.stored, shape: tensor.shape) {
+                sink in
                 try tensor.to(target).bytes().withUnsafeBytes(sink)
             }
         }

@@ -37,7 +37,7 @@ public final class GatedFeedForward: FeedForward {
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
         if activation == .silu {
-            guard gate.bias == nil, up.bias == nil else { return try down(gate(x).gatedSilu(up(x))) }
+            guard gate.isPlain, up.isPlain else { return try down(gate(x).gatedSilu(up(x))) }
             return try down(x.gatedLinear(gate.weight.tensor, up.weight.tensor))
         }
         return try down(activation(gate(x)) * up(x))
@@ -60,6 +60,11 @@ public final class StackedGatedFeedForward: FeedForward {
     }
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
+        guard gateAndUp.isPlain else {
+            let halves = try gateAndUp(x).chunk(2, dimension: -1)
+            let gate = halves[isGateFirst ? 0 : 1], up = halves[isGateFirst ? 1 : 0]
+            return try down(activation == .silu ? gate.gatedSilu(up) : activation(gate) * up)
+        }
         let halves = try gateAndUp.weight.tensor.chunk(2, dimension: 0)
         let gate = halves[isGateFirst ? 0 : 1], up = halves[isGateFirst ? 1 : 0]
         if activation == .silu { return try down(x.gatedLinear(gate, up)) }

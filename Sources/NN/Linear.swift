@@ -11,6 +11,7 @@ public final class Linear {
     ) throws {
         let start = initialization ?? .normal(0.02)
         weight = try scope.parameter("weight", [output, input], start)
+        weight.isLinear = true
         self.bias = bias ? try scope.parameter("bias", [output], .zeros) : nil
     }
 
@@ -22,8 +23,13 @@ public final class Linear {
 
     /// `[…, in]` gives `[…, out]`.
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        try x.linear(weight.tensor, bias?.tensor)
+        let output = try x.linear(weight.tensor, bias?.tensor)
+        guard let adapter = weight.adapter else { return output }
+        return try output + adapter(x)
     }
+
+    /// Whether `x · weightᵀ` is all that there is to it.
+    public var isPlain: Bool { bias == nil && weight.adapter == nil }
 }
 
 /// A table of vectors by id.

@@ -10,6 +10,11 @@ public final class Parameter {
     /// Whether checkpoints hold it but nothing learns it: tables of fixed positions, constant biases.
     public let isConstant: Bool
 
+    /// Whether it is the matrix of a linear layer (`[out, in]`), which takes an adapter.
+    public internal(set) var isLinear = false
+    /// What is learned beside this matrix.
+    public internal(set) var adapter: LowRankAdapter?
+
     public init(name: String, tensor: Tensor, isConstant: Bool = false) {
         self.name = name
         self.tensor = tensor

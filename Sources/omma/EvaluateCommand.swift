@@ -18,6 +18,9 @@ struct EvaluateCommand: ParsableCommand {
     @Option(help: "Folder of a checkpoint.", completion: .directory)
     var model: String
 
+    @Option(help: "Folder of a LoRA adapter that joins it.", completion: .directory)
+    var adapter: String?
+
     @Option(help: "Questions of each task.")
     var count = 200
 
@@ -47,7 +50,7 @@ struct EvaluateCommand: ParsableCommand {
 
     func run() throws {
         Engine.threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
-        let folder = try ModelFolder(URL(filePath: model))
+        let folder = try ModelFolder(URL(filePath: model), adapter: adapter.map { URL(filePath: $0) })
         let evaluation = SyntheticEvaluation(
             folder: folder, model: try folder.loadModel(dtype: dtype.flatMap(DType.init(name:))))
         let tasks = task.isEmpty ? SyntheticTask.allCases : task.compactMap(SyntheticTask.init(rawValue:))

@@ -12,6 +12,10 @@ struct ModelOptions: ParsableArguments {
             "Folder of a checkpoint (config.json, *.safetensors, tokenizer); without it the embedded model.",
             valueName: "dir"),
         completion: .directory) var model: String?
+    @Option(
+        help: ArgumentHelp(
+            "Folder of a LoRA adapter in PEFT's layout; --model may be left out where it names its base.",
+            valueName: "dir"), completion: .directory) var adapter: String?
     @Option(help: "auto, cpu, cuda, cuda:N or mps.") var device = "auto"
     @Option(help: "f32 or bf16; the stored type without it.") var dtype: String?
     @Option(help: "CPU threads; one a core without it.") var threads: Int?
@@ -34,16 +38,25 @@ struct ModelOptions: ParsableArguments {
         }
     }
 
-    /// The folder that was named, or that of the embedded model.
+    /// The folder that was named, that of the adapter's base, or that of the embedded model.
     func folder() throws -> URL {
         if let model { return URL(filePath: Paths.expanded(model)) }
+        if let adapterFolder { return try AdapterFolder(adapterFolder).baseFolder() }
         return try EmbeddedModel.folder()
     }
+
+    private var adapterFolder: URL? { adapter.map { URL(filePath: Paths.expanded($0)) } }
+
+    /// What was named, with the adapter if there is one; nothing is loaded yet.
+    func modelFolder() throws -> ModelFolder { try ModelFolder(folder(), adapter: adapterFolder) }
+
+    /// A short name for what answers.
+    func name() throws -> String { try (adapterFolder ?? folder()).lastPathComponent }
 
     /// Loads the model. Call it on the thread that answers.
     func load() throws -> ChatEngine {
         if let threads { Engine.threads = threads }
-        let folder = try ModelFolder(folder())
+        let folder = try modelFolder()
         let processor = try folder.processor.limitingPixels(min: minPixels, max: maxPixels)
         return try ChatEngine(
             folder, processor: processor, dtype: dtype.flatMap { DType(name: $0) },

@@ -9,7 +9,8 @@ struct Omma: AsyncParsableCommand {
         discussion: "Exit status: 0 done, 1 failed, 2 the command line makes no sense.",
         subcommands: [
             BenchCommand.self, ChatCommand.self, DataCommand.self, DemoCommand.self, EvaluateCommand.self,
-            InfoCommand.self, InspectCommand.self, ServeCommand.self, TrainCommand.self, VerifyCommand.self,
+            InfoCommand.self, InspectCommand.self, MergeCommand.self, ServeCommand.self, TrainCommand.self,
+            VerifyCommand.self,
         ])
 
     /// Runs on the main thread, where synchronous verbs stay: tensor work must not change threads.

@@ -84,7 +84,7 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         var options = options
         if let apiKeyFile { options.keys = try ServerOptions.keys(contentsOf: Paths.expanded(apiKeyFile)) }
-        if name == nil { options.modelName = try model.folder().lastPathComponent }
+        if name == nil { options.modelName = try model.name() }
         let engine = try await BatchEngine.start(BatchOptions(maxBatch: maxBatch)) { [model] in try model.load() }
         let facts = engine.facts, address = host.contains(":") ? "[\(host)]" : host, name = options.modelName
         let opens = open

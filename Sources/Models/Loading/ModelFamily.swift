@@ -10,6 +10,9 @@ public protocol ModelFamily: Sendable {
     /// The name under which the model knows a key of a checkpoint: newer libraries write other prefixes.
     func canonicalName(_ key: String) -> String
 
+    /// The name under which the reference library's current version knows a parameter: adapters are written under it.
+    func libraryName(_ name: String) -> String
+
     /// Builds the processor from the other files of the folder.
     ///
     /// - Parameter template: of the folder, which families whose released code has its own do without.
@@ -31,6 +34,7 @@ public protocol ModelFamily: Sendable {
 
 extension ModelFamily {
     public var publishedNormalization: PixelNormalization? { nil }
+    public func libraryName(_ name: String) -> String { name }
     public func part(of parameterName: String) -> ModelPart { .other }
     public func description(of part: ModelPart) -> String? { nil }
 }

@@ -6,8 +6,15 @@ public import Torch
 
 /// A checkpoint folder in Hugging Face layout: configuration, weights, tokenizer, template, and what generation does by
 /// default.
+///
+/// A folder that holds a low-rank adapter instead of weights counts as a model, too: its weights are those of the
+/// checkpoint that the adapter belongs to, with the adapter beside them.
 public struct ModelFolder: Sendable {
+    /// Configuration, tokenizer and what else stands beside weights.
     public let url: URL
+    /// Where the weights are; `url` unless an adapter stands there.
+    public let weights: URL
+    public let adapter: AdapterFolder?
     public let family: any ModelFamily
     public let tokenizer: Tokenizer
     public let processor: any ConversationProcessor
@@ -15,12 +22,30 @@ public struct ModelFolder: Sendable {
 
     /// Reads everything but the weights.
     ///
-    /// - Parameter overrides: fields of `config.json` to take instead of the file's.
-    public init(_ url: URL, overriding overrides: [String: JSONValue] = [:]) throws {
+    /// - Parameters:
+    ///   - adapter: a folder in PEFT's layout whose adapter joins the weights of `url`.
+    ///   - overrides: fields of `config.json` to take instead of the file's.
+    public init(_ url: URL, adapter: URL? = nil, overriding overrides: [String: JSONValue] = [:]) throws {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue else {
             throw ConfigurationError(file: url.path, reason: "is not a folder; give the folder of a checkpoint")
         }
+        if let adapter {
+            self.adapter = try AdapterFolder(adapter)
+            weights = url
+        } else if AdapterFolder.isAdapter(url), !Self.holdsWeights(url) {
+            let own = try AdapterFolder(url)
+            self.adapter = own
+            weights = try own.baseFolder()
+        } else {
+            self.adapter = nil
+            weights = url
+        }
+        // An adapter's folder may hold the files of the processor that it was trained with.
+        let described = self.adapter.map(\.url).flatMap { folder in
+            ["config.json", "tokenizer_config.json"].allSatisfy { Self.exists($0, in: folder) } ? folder : nil
+        }
+        let url = described ?? weights
         self.url = url
         family = try ModelRegistry.configuration(folder: url, overriding: overrides)
         tokenizer = try Tokenizer.load(directory: url.path)
@@ -31,7 +56,8 @@ public struct ModelFolder: Sendable {
         processor = try family.makeProcessor(folder: url, tokenizer: tokenizer, template: template, stopTokens: stop)
     }
 
-    /// Builds the model over the mapped weights, which are used in place where their type is `dtype`.
+    /// Builds the model over the mapped weights, which are used in place where their type is `dtype`, with the adapter
+    /// beside them if there is one.
     ///
     /// - Parameters:
     ///   - dtype: nil keeps the type that the file holds (that of its first float tensor).
@@ -39,13 +65,23 @@ public struct ModelFolder: Sendable {
     public func loadModel(dtype: DType? = nil, device: Device = .cpu, writable: Bool = false) throws
         -> VisionLanguageModel
     {
-        let checkpoint = try SafetensorsCheckpoint(directory: url.path)
+        let checkpoint = try SafetensorsCheckpoint(directory: weights.path)
         let stored = checkpoint.names.lazy.compactMap { checkpoint.tensors[$0].flatMap { DType($0.entry.dtype) } }
-        let weights = RenamedWeights(checkpoint, family.canonicalName)
-        return try family.makeModel(
+        let model = try family.makeModel(
             ParameterStore(
-                .checkpoint(weights, .fail), dtype: dtype ?? stored.first(where: \.isFloatingPoint) ?? .float32,
+                .checkpoint(RenamedWeights(checkpoint, family.canonicalName), .fail),
+                dtype: dtype ?? stored.first(where: \.isFloatingPoint) ?? .float32,
                 device: device, writable: writable))
+        try adapter?.attach(to: model, family: family, base: weights)
+        return model
+    }
+
+    private static func exists(_ file: String, in folder: URL) -> Bool {
+        FileManager.default.fileExists(atPath: folder.appending(path: file).path)
+    }
+
+    private static func holdsWeights(_ folder: URL) -> Bool {
+        ["model.safetensors", "model.safetensors.index.json"].contains { exists($0, in: folder) }
     }
 }
 

@@ -88,7 +88,9 @@ public final class VisionTransformer {
         var patches = try batch.patches.to(weight.device).to(weight.dtype)
         if let first = patchNorms.first { patches = try first(patches) }
         // A convolution whose kernel is its stride is a linear layer on flattened patches.
-        patches = try patches.linear(weight.reshape([size, -1]), patchLayer.bias?.tensor)
+        patches =
+            patchLayer.weight.isLinear
+            ? try patchLayer(patches) : try patches.linear(weight.reshape([size, -1]), patchLayer.bias?.tensor)
         if patchNorms.count > 1 { patches = try patchNorms[1](patches) }
         try context.observe("vision.patch_embed", patches)
         patches = try patches + positions(batch).to(patches.dtype).to(patches.device)

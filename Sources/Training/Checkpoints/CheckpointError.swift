@@ -4,6 +4,7 @@ public enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertible
     case damaged(folder: String, reason: String)
     case changedRecipe(folder: String, lines: [String])
     case exists(folder: String)
+    case adapter(folder: String)
 
     public var description: String {
         switch self {
@@ -12,6 +13,8 @@ public enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertible
         case .changedRecipe(let folder, let lines):
             "the recipe differs from the one that wrote \(folder):\n  " + lines.joined(separator: "\n  ")
                 + "\nresume with the same recipe, or choose another output"
+        case .adapter(let folder):
+            "\(folder) holds an adapter, not a model to start from; make it one with omma merge"
         case .exists(let folder):
             "\(folder) holds a run already; go on with --resume, or choose another output (--set output=…)"
         }

@@ -37,10 +37,11 @@ struct CheckpointStore {
     ///
     /// - Parameters:
     ///   - masters: float32 values by name, of parameters whose tensors are of another type.
+    ///   - writeWeights: puts the weights into the folder that it is given.
     @discardableResult
     func save(
-        _ model: VisionLanguageModel, files: ModelFiles, optimizer: Optimizer, masters: [String: Tensor],
-        state: TrainingState, dtype: DType
+        files: ModelFiles, optimizer: Optimizer, masters: [String: Tensor], state: TrainingState, dtype: DType,
+        writeWeights: (URL) throws -> Void
     ) throws -> URL {
         let manager = FileManager.default
         let name = Self.name(state.step)
@@ -51,9 +52,7 @@ struct CheckpointStore {
         do {
             try files.copy(to: staging)
             try ModelFiles(folder: staging).set(["torch_dtype": dtype.longName], in: "config.json")
-            try SafetensorsWriter.write(
-                path: staging.appendingPathComponent("model.safetensors").path,
-                tensors: model.store.tensorSources(dtype: dtype), metadata: ["format": "pt"])
+            try writeWeights(staging)
             try SafetensorsWriter.write(
                 path: staging.appendingPathComponent(Self.optimizerFile).path,
                 tensors: try optimizer.tensorSources()

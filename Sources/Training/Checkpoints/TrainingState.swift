@@ -8,6 +8,8 @@ public struct TrainingState: Codable, Sendable, Equatable {
     public var stage = 0
     public var stageStep = 0
     public var cursor = DataCursor()
+    /// Where the frozen weights of a stage with adapters are; nil in other stages.
+    public var base: String?
     public var counters = Counters()
     /// Steps skipped in a row, for their limit.
     public var skippedInARow = 0

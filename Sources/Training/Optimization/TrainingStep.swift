@@ -1,4 +1,5 @@
 public import Models
+internal import NN
 internal import Torch
 
 /// What one step did.
@@ -35,7 +36,9 @@ public struct TrainingStep {
 
     /// Gradients of the mean over all supervised tokens of all micro-batches, whatever their number: splitting a batch
     /// differently changes nothing.
-    public func accumulate(_ microBatches: [[ProcessedSequence]]) throws -> StepReport {
+    ///
+    /// - Parameter seed: of dropout's choices; nil drops nothing.
+    public func accumulate(_ microBatches: [[ProcessedSequence]], seed: UInt64? = nil) throws -> StepReport {
         var report = StepReport(loss: 0, gradientNorm: 0)
         for sequence in microBatches.joined() {
             report.samples += 1
@@ -51,7 +54,14 @@ public struct TrainingStep {
         for start in stride(from: 0, to: microBatches.count, by: threads.count) {
             let wave = microBatches[start..<min(start + threads.count, microBatches.count)]
             let parts = try threads.map(wave.count) { [model] index in
-                try model.gradients(of: wave[start + index], share: share, for: leaves)
+                let number = start + index
+                // Of the place in the step, not of the thread.
+                let random = try seed.map {
+                    try RandomGenerator(seed: $0 &+ UInt64(number) &* 0x9E37_79B9_7F4A_7C15)
+                }
+                return try DropoutRandom.$generator.withValue(random) {
+                    try model.gradients(of: wave[number], share: share, for: leaves)
+                }
             }
             for part in parts {
                 guard let part else { continue }
@@ -64,9 +74,10 @@ public struct TrainingStep {
     }
 
     /// One whole step. Where loss or gradient are not finite, weights and moments stay as they are.
-    public func callAsFunction(_ microBatches: [[ProcessedSequence]], rate: Double, clip: Double?) throws -> StepReport
-    {
-        var report = try accumulate(microBatches)
+    public func callAsFunction(
+        _ microBatches: [[ProcessedSequence]], rate: Double, clip: Double?, seed: UInt64? = nil
+    ) throws -> StepReport {
+        var report = try accumulate(microBatches, seed: seed)
         guard report.loss.isFinite, report.gradientNorm.isFinite else {
             report.isApplied = false
             return report

@@ -1,4 +1,5 @@
 public import Data
+public import NN
 public import Torch
 
 /// What a training run does, from its model to its last stage; see `Recipes/` for examples.
@@ -59,6 +60,8 @@ public struct Recipe: Sendable, Equatable {
         /// What learns: names of parts (`tower`, `merger`, `embedding`, `decoder`, `head`, `all`) or patterns of
         /// parameter names (`model.layers.0.*`). All else is frozen.
         public var train: [String]
+        /// Low-rank adapters that learn instead, over linear layers that stay as they are.
+        public var lora: LowRank?
         public var learningRate: Double
         /// Factors of the learning rate by the same kind of pattern; the last that fits counts.
         public var multiples: [Multiple]
@@ -77,6 +80,12 @@ public struct Recipe: Sendable, Equatable {
         public var logEvery: Int
         /// Steps between evaluations on `held_out` samples; 0 for none.
         public var evaluateEvery: Int
+    }
+
+    public struct LowRank: Sendable, Equatable {
+        public var settings: LowRankAdapters.Settings
+        /// Parts or patterns, as in `train`, whose linear layers get an adapter; where empty, all but the head's.
+        public var on: [String]
     }
 
     public struct Multiple: Sendable, Equatable {

@@ -1,5 +1,6 @@
 internal import Data
 public import Foundation
+internal import NN
 internal import Yams
 
 extension Recipe {
@@ -96,7 +97,11 @@ extension Recipe.Model {
 extension Recipe.Stage {
     init(_ node: RecipeNode, folder: URL) throws {
         name = try node.string("name")
-        train = try node.strings("train")
+        lora = try node.mapping("lora").map { try Recipe.LowRank($0) }
+        guard lora == nil || !node.has("train") else {
+            throw node.failure("train", "has no use beside lora: adapters learn, and all else is frozen")
+        }
+        train = lora == nil ? try node.strings("train") : []
         learningRate = try node.number("learning_rate", in: 0...10)
         multiples =
             try node.mapping("multiples")?.numbersByKey(in: 0...1000).map { .init(pattern: $0, factor: $1) } ?? []
@@ -119,6 +124,18 @@ extension Recipe.Stage {
         checkpointEvery = try node.integer("checkpoint_every", default: 500, in: 1...(1 << 40))
         logEvery = try node.integer("log_every", default: 10, in: 1...(1 << 40))
         evaluateEvery = try node.integer("evaluate_every", default: 0, in: 0...(1 << 40))
+        try node.finish()
+    }
+}
+
+extension Recipe.LowRank {
+    init(_ node: RecipeNode) throws {
+        let rank = try node.integer("rank", in: 1...65536)
+        settings = .init(
+            rank: rank, alpha: try node.number("alpha", default: Double(2 * rank), in: 0...1e6),
+            dropout: try node.number("dropout", default: 0, in: 0...0.99),
+            isRankStabilized: try node.flag("rslora", default: false))
+        on = node.has("on") ? try node.strings("on") : []
         try node.finish()
     }
 }

@@ -11,12 +11,16 @@ final class StageRunner {
     private let training: TrainingStep
     private let queue: SampleQueue
     private var packer: BatchPacker
+    /// Where the stage's random choices start from.
+    private let seed: UInt64
 
     /// - Parameters:
+    ///   - adapters: what learns in the model's place, if anything.
     ///   - masters: float32 values of all parameters; those of the frozen ones stay in it.
     init(
         _ stage: Recipe.Stage, index: Int, recipe: Recipe, model: VisionLanguageModel,
-        masters: [String: Tensor], processor: any ConversationProcessor, cursor: DataCursor, threads: WorkerThreads
+        adapters: LowRankAdapters?, masters: [String: Tensor], processor: any ConversationProcessor, cursor: DataCursor,
+        threads: WorkerThreads
     ) throws {
         self.stage = stage
         let dtype = recipe.precision.dtype
@@ -24,7 +28,7 @@ final class StageRunner {
         let multiples = ParameterSelection(stage.multiples.map(\.pattern), of: model)
         let names = model.store.parameters.map(\.name)
         for pattern in selection.idle(among: names)
-            + multiples.idle(among: names)
+            + multiples.idle(among: adapters?.store.parameters.map(\.name) ?? names)
         {
             throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
         }
@@ -33,8 +37,9 @@ final class StageRunner {
             parameter.tensor = try master.to(dtype)
         }
         optimizer = try Optimizer(
-            model.store.parameters.filter { !$0.isConstant && selection.contains($0.name) }, masters: masters,
-            dtype: dtype,
+            adapters?.store.parameters
+                ?? model.store.parameters.filter { !$0.isConstant && selection.contains($0.name) },
+            masters: masters, dtype: dtype,
             settings: AdamWOptions(
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),
@@ -42,8 +47,8 @@ final class StageRunner {
                 stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1
             })
         training = TrainingStep(model: model, optimizer: optimizer, threads: threads)
-        let mixture = SampleMixture(
-            try stage.data.opened(for: processor), seed: recipe.seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
+        seed = recipe.stageSeed(index)
+        let mixture = SampleMixture(try stage.data.opened(for: processor), seed: seed)
         queue = SampleQueue(
             first: cursor.waiting, next: cursor.next, workers: recipe.workers, capacity: stage.batch.lookAhead * 2
         ) { number in
@@ -60,11 +65,17 @@ final class StageRunner {
     func run(_ batch: BatchPacker.Step, stageStep: Int) throws -> (report: StepReport, rate: Double) {
         let rate = stage.learningRate * stage.schedule.factor(step: stageStep, of: stage.steps)
         let report = try training(
-            batch.microBatches.map { $0.compactMap(\.sequence) }, rate: rate, clip: stage.clip)
+            batch.microBatches.map { $0.compactMap(\.sequence) }, rate: rate, clip: stage.clip,
+            seed: seed ^ UInt64(stageStep) &* 0xD1B5_4A32_D192_ED03)
         return (report, rate)
     }
 
     func stop() { queue.stop() }
+}
+
+extension Recipe {
+    /// The seed of a stage's data, new adapters and dropout.
+    func stageSeed(_ index: Int) -> UInt64 { seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15 }
 }
 
 extension [Recipe.Source] {

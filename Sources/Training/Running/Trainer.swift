@@ -15,12 +15,15 @@ public final class Trainer {
     private let recipeText: String
     private let observer: any TrainingObserver
     private let checkpoints: CheckpointStore
-    private let files: ModelFiles
+    let files: ModelFiles
+    let family: any ModelFamily
     private let processor: any ConversationProcessor
-    private let model: VisionLanguageModel
-    /// Float32 values of all parameters.
-    private var masters: [String: Tensor]
-    private var state: TrainingState
+    let model: VisionLanguageModel
+    /// Float32 values of all parameters; none of weights that nothing changes.
+    var masters: [String: Tensor]
+    var state: TrainingState
+    /// Those of the current stage.
+    var adapters: LowRankAdapters?
     private let resumedFrom: URL?
     private let heldOut: HeldOutLoss?
     private let threads: WorkerThreads
@@ -59,25 +62,30 @@ public final class Trainer {
         files = ModelFiles(folder: folder)
         let description = try ModelFolder(folder)
         processor = description.processor
+        family = description.family
         let needsHeldOut = recipe.stages.contains { $0.evaluateEvery > 0 }
         heldOut =
             needsHeldOut
             ? try recipe.heldOut.map { [recipe, processor] in
                 try HeldOutLoss($0, recipe: recipe, processor: processor)
             } : nil
+        let precision = recipe.precision.dtype, keepsWeights = recipe.keepsWeights
+        func load(_ folder: ModelFolder) throws -> VisionLanguageModel {
+            if folder.adapter != nil {
+                throw CheckpointError.adapter(folder: folder.url.path)
+            }
+            return try folder.loadModel(dtype: keepsWeights ? precision : .float32, writable: !keepsWeights)
+        }
         switch (resumedFrom, recipe.model.start) {
-        case (let checkpoint?, _):
-            model = try description.loadModel(dtype: .float32, writable: true)
-            masters = model.store.valuesByName
-            masters.merge(try CheckpointStore.masters(of: checkpoint)) { $1 }
-        case (nil, .checkpoint(let path)):
-            model = try ModelFolder(URL(fileURLWithPath: path)).loadModel(dtype: .float32, writable: true)
-            masters = model.store.valuesByName
+        case (.some, _):
+            model = try load(state.base.map { try ModelFolder(URL(fileURLWithPath: $0)) } ?? description)
+        case (nil, .checkpoint(let path)): model = try load(ModelFolder(URL(fileURLWithPath: path)))
         case (nil, .random):
             model = try description.family.makeModel(
                 ParameterStore(.random(seed: recipe.seed), dtype: .float32, writable: true))
-            masters = model.store.valuesByName
         }
+        masters = keepsWeights ? [:] : model.store.valuesByName
+        if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom)) { $1 } }
     }
 
     deinit { threads.stop() }
@@ -92,6 +100,7 @@ public final class Trainer {
                 if isStopped { return .stopped(checkpoint: folder.path, signal: StopSignal.name) }
                 last = folder
             }
+            try leave(stage)
             state.stage += 1
             state.stageStep = 0
             state.cursor = DataCursor()
@@ -101,8 +110,8 @@ public final class Trainer {
 
     private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, isStopped: Bool) {
         let runner = try StageRunner(
-            stage, index: state.stage, recipe: recipe, model: model, masters: masters, processor: processor,
-            cursor: state.cursor, threads: threads)
+            stage, index: state.stage, recipe: recipe, model: model, adapters: attachAdapters(stage), masters: masters,
+            processor: processor, cursor: state.cursor, threads: threads)
         defer { runner.stop() }
         if let resumedFrom, state.stageStep > 0 { try CheckpointStore.restore(runner.optimizer, from: resumedFrom) }
         observer.begin(summary(stage, runner))
@@ -181,18 +190,19 @@ public final class Trainer {
             "first batch: \(report.samples) samples, \(report.tokens) tokens, \(report.patches) patches; loss on "
                 + "\(report.supervisedTokens) tokens (\(Int((share * 100).rounded())) %)")
         guard report.isApplied, report.samples > 0 else { return }
-        let idle = try runner.optimizer.unreached()
+        // No gradient passes a new adapter's `up`, which is zero, to its `down`.
+        let idle = try runner.optimizer.unreached().filter { !$0.hasSuffix(LowRankAdapters.downSuffix) }
         if !idle.isEmpty { throw TrainingError.noGradient(stage: runner.stage.name, parameters: idle) }
     }
 
     private func save(_ runner: StageRunner) throws -> URL {
         var frozen: [String: Tensor] = [:]
-        if recipe.precision != .f32 {
+        if recipe.precision != .f32, adapters == nil {
             frozen = masters.filter { runner.optimizer.gradient(of: $0.key) == nil }
         }
         let folder = try checkpoints.save(
-            model, files: files, optimizer: runner.optimizer, masters: frozen, state: state,
-            dtype: recipe.precision.dtype)
+            files: files, optimizer: runner.optimizer, masters: frozen, state: state, dtype: recipe.precision.dtype,
+            writeWeights: writeWeights)
         observer.checkpoint(folder, step: state.step)
         return folder
     }
@@ -202,7 +212,9 @@ public final class Trainer {
         var parts: [(part: String, learning: Int, all: Int)] = []
         for parameter in model.store.parameters {
             let part = ParameterSelection.Part(model.part(parameter.name)).rawValue
-            let learning = selection.contains(parameter.name) ? parameter.count : 0
+            let learning =
+                (selection.contains(parameter.name) ? parameter.count : 0)
+                + (parameter.adapter.map { $0.down.count + $0.up.count } ?? 0)
             if let index = parts.firstIndex(where: { $0.part == part }) {
                 parts[index].learning += learning
                 parts[index].all += parameter.count

@@ -18,6 +18,13 @@ extension Qwen2VLConfiguration: ModelFamily {
         return key
     }
 
+    public func libraryName(_ name: String) -> String {
+        guard vision != nil else { return name }
+        if name.hasPrefix("visual.") { return "model." + name }
+        if name.hasPrefix("model.") { return "model.language_model." + name.dropFirst("model.".count) }
+        return name
+    }
+
     public func makeProcessor(
         folder: URL, tokenizer: Tokenizer, template: ChatTemplate?, stopTokens: Set<Int32>
     ) throws -> any ConversationProcessor {
