@@ -246,6 +246,14 @@ void cm_text_extents(const cm_text *text, cm_rect *ink, cm_rect *logical) {
     *logical = from_pango(text->logical, text->baseline);
 }
 
+cm_rect cm_text_character(const cm_text *text, int32_t byte) {
+    PangoRectangle place;
+    pthread_mutex_lock(&font_lock);
+    pango_layout_index_to_pos(text->layout, byte, &place);
+    pthread_mutex_unlock(&font_lock);
+    return from_pango(place, text->baseline);
+}
+
 void cm_text_draw(cm_canvas *canvas, cm_text *text, double x, double y) {
     pthread_mutex_lock(&font_lock);
     cairo_move_to(canvas->cairo, x, y - text->baseline / (double)PANGO_SCALE);

@@ -6,9 +6,13 @@ extension VisionLanguageModel {
     /// nothing is supervised. Where the decoder has experts, the losses of their routers are added, times the number of
     /// these tokens.
     public func lossSum(_ sequences: [ProcessedSequence]) throws -> Tensor? {
-        let context = ForwardContext()
+        try lossSum(sequences, ModelInput(sequences), ForwardContext())
+    }
+
+    /// The same in a pass that others look into.
+    func lossSum(_ sequences: [ProcessedSequence], _ input: ModelInput, _ context: ForwardContext) throws -> Tensor? {
         if decoder.configuration.experts != nil { context.routings = [] }
-        guard let (scores, targets) = try supervisedLogits(sequences, context) else { return nil }
+        guard let (scores, targets) = try supervisedLogits(sequences, input, context) else { return nil }
         let sum = try scores.crossEntropy(targets, reduction: .sum)
         guard let experts = decoder.configuration.experts, let routings = context.routings, !routings.isEmpty else {
             return sum
@@ -23,7 +27,7 @@ extension VisionLanguageModel {
     /// Scores (`[rows, vocabulary]`, float32) of the rows that predict a supervised token, and these tokens (`[rows]`);
     /// no scores are computed for other rows. Nil where nothing is supervised.
     func supervisedLogits(
-        _ sequences: [ProcessedSequence], _ context: ForwardContext = ForwardContext()
+        _ sequences: [ProcessedSequence], _ input: ModelInput? = nil, _ context: ForwardContext = ForwardContext()
     ) throws -> (scores: Tensor, targets: Tensor)? {
         var rows: [Int] = [], targets: [Int] = []
         var offset = 0
@@ -35,7 +39,7 @@ extension VisionLanguageModel {
             offset += sequence.rows.count
         }
         if rows.isEmpty { return nil }
-        let hidden = try hiddenStates(ModelInput(sequences), context)
+        let hidden = try hiddenStates(input ?? ModelInput(sequences), context)
         let scores = try logits(hidden.indexSelect(0, Tensor(rows).to(hidden.device))).to(.float32)
         return (scores, try Tensor(targets).to(hidden.device))
     }

@@ -34,6 +34,14 @@ struct TrainerTests {
         #expect(try saved(whole.url, 7) == saved(parts.url, 7))
     }
 
+    @Test("A resumed run outlives the checkpoint that it began from")
+    func pruned() throws {
+        let folder = try TemporaryFolder()
+        let settings = ["keep=1", "stages.first.checkpoint_every=1", "stages.second.checkpoint_every=1"]
+        try run(tinyRecipe(folder, settings), stop: 2)
+        #expect(try run(tinyRecipe(folder, settings), resume: true).steps.last?.step == 7)
+    }
+
     @Test("Neither workers nor threads change a run")
     func threads() throws {
         let one = try TemporaryFolder(), many = try TemporaryFolder()

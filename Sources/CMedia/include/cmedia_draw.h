@@ -61,6 +61,8 @@ void cm_text_destroy(cm_text *_Nullable text);
 int32_t cm_text_unknown_glyphs(const cm_text *_Nonnull text);
 /// Extents relative to the start of the baseline, y down.
 void cm_text_extents(const cm_text *_Nonnull text, cm_rect *_Nonnull ink, cm_rect *_Nonnull logical);
+/// The place of the character that starts at a byte of the text, relative to the start of the baseline, as high as the line.
+cm_rect cm_text_character(const cm_text *_Nonnull text, int32_t byte);
 /// Draws with the start of the baseline at (x, y), in the canvas's current source.
 void cm_text_draw(cm_canvas *_Nonnull canvas, cm_text *_Nonnull text, double x, double y);
 

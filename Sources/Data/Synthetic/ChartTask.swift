@@ -63,6 +63,14 @@ struct ChartTask {
         backdrop.paint(on: canvas, using: &generator)
         if generator.chance(0.5) { backdrop.clutter(on: canvas, using: &generator) }
         let gridded = generator.chance(0.8)
+        var captions: [SyntheticObject] = []
+        func write(_ line: TextLine, at start: Point) {
+            canvas.draw(line, at: start, .color(ink))
+            captions.append(
+                SyntheticObject(
+                    label: line.text, box: line.extents.ink.offsetBy(x: start.x, y: start.y),
+                    characters: line.characters.map { $0.offsetBy(x: start.x, y: start.y) }))
+        }
         for tick in ticks {
             let at = y(tick.value)
             if gridded || tick.value == 0 {
@@ -73,7 +81,7 @@ struct ChartTask {
             }
             let extents = tick.line.extents.ink
             let corner = Point(left - 5 - extents.maxX, at - extents.center.y)
-            canvas.draw(tick.line, at: corner, .color(ink))
+            write(tick.line, at: corner)
         }
         canvas.stroke(.segment(Point(left, top - 4), Point(left, bottom)), .color(ink), lineWidth: 1)
         let thickness = slot * generator.uniform(0.5...0.8)
@@ -84,7 +92,7 @@ struct ChartTask {
             canvas.fill(.rectangle(bars[index].box), .color(bars[index].color.shade(using: &generator)))
             let extents = labels[index].extents.ink
             let baseline = Point(middle - extents.center.x, bottom + 4 + font.size * 0.75)
-            canvas.draw(labels[index], at: baseline, .color(ink))
+            write(labels[index], at: baseline)
         }
         canvas.stroke(.segment(Point(left, bottom), Point(right, bottom)), .color(ink), lineWidth: 1)
 
@@ -93,7 +101,7 @@ struct ChartTask {
         let objects = bars.map {
             SyntheticObject(label: $0.label, box: $0.box, color: $0.color.rawValue, value: $0.value)
         }
-        return Drawn(image: image, turns: turns, objects: objects, font: family)
+        return Drawn(image: image, turns: turns, objects: objects, captions: captions, font: family)
     }
 
     /// Labels from one list that fit under their bars; letters where words are too wide.

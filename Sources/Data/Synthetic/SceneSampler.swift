@@ -117,5 +117,6 @@ struct Drawn {
     let image: Image
     let turns: [SyntheticTurn]
     let objects: [SyntheticObject]
+    var captions: [SyntheticObject] = []
     let font: String?
 }

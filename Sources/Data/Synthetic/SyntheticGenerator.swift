@@ -38,7 +38,9 @@ public struct SyntheticGenerator: Sendable {
             guard let drawn else { continue }
             return SyntheticSample(
                 image: drawn.image, task: task, turns: drawn.turns,
-                metadata: .init(index: index, language: language, objects: drawn.objects, font: drawn.font))
+                metadata: .init(
+                    index: index, language: language, objects: drawn.objects, captions: drawn.captions,
+                    font: drawn.font))
         }
         throw SyntheticError.unplaceable(task: task, index: index)
     }

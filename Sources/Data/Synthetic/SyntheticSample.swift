@@ -51,13 +51,19 @@ public struct SyntheticObject: Sendable, Codable, Equatable {
     public let shape: String?
     /// The value of a bar.
     public let value: Int?
+    /// Where each character of a written label stands, in pixels.
+    public let characters: [Rectangle]?
 
-    init(label: String, box: Rectangle, color: String? = nil, shape: String? = nil, value: Int? = nil) {
+    init(
+        label: String, box: Rectangle, color: String? = nil, shape: String? = nil, value: Int? = nil,
+        characters: [Rectangle]? = nil
+    ) {
         self.label = label
         self.box = box
         self.color = color
         self.shape = shape
         self.value = value
+        self.characters = characters
     }
 }
 
@@ -76,7 +82,16 @@ public struct SyntheticSample: Sendable, Equatable {
         public let language: SyntheticLanguage
         /// Everything drawn except clutter.
         public let objects: [SyntheticObject]
+        /// Words that belong to a chart: labels of its bars and numbers of its axis.
+        public let captions: [SyntheticObject]
         /// The family of the text in the picture, where there is text.
         public let font: String?
     }
+}
+
+extension SyntheticObject {
+    /// What `color` may be.
+    public static let colors = NamedColor.allCases.map(\.rawValue)
+    /// What `shape` may be.
+    public static let shapes = ShapeKind.allCases.map(\.rawValue)
 }

@@ -11,6 +11,7 @@ struct TextTask {
         let text: String
         let color: NamedColor
         let box: Rectangle
+        let characters: [Rectangle]
     }
 
     func sample(using generator: inout SeededGenerator) throws -> Drawn? {
@@ -57,12 +58,15 @@ struct TextTask {
             // So little that the box still fits the line.
             let tilt = tilted ? generator.uniform(-1...1) * min(0.05, 3 / ink.width) : 0
             canvas.rotated(by: tilt, about: box.center) { canvas.draw(line, at: baseline, paint) }
-            written.append(Written(text: line.text, color: color, box: box))
+            let characters = line.characters.map { $0.offsetBy(x: baseline.x, y: baseline.y) }
+            written.append(Written(text: line.text, color: color, box: box, characters: characters))
             top += ink.height + gaps[index]
         }
         let turns = turns(written, canvas, using: &generator)
         let image = try backdrop.finish(canvas, using: &generator)
-        let objects = written.map { SyntheticObject(label: $0.text, box: $0.box, color: $0.color.rawValue) }
+        let objects = written.map {
+            SyntheticObject(label: $0.text, box: $0.box, color: $0.color.rawValue, characters: $0.characters)
+        }
         return Drawn(image: image, turns: turns, objects: objects, font: family)
     }
 

@@ -50,5 +50,14 @@ public final class TextLine {
         self.handle = shaped
     }
 
+    /// A box for each character, as high as the line and as wide as the character's step, relative to the start of the
+    /// baseline.
+    public var characters: [Rectangle] {
+        text.indices.map { index in
+            let place = cm_text_character(handle, Int32(clamping: text.utf8.distance(from: text.startIndex, to: index)))
+            return Rectangle(x: place.x, y: place.y, width: place.width, height: place.height)
+        }
+    }
+
     deinit { cm_text_destroy(handle) }
 }

@@ -7,6 +7,8 @@ struct PreparedSample: Sendable {
     var id: String
     /// What it became, or why it cannot be used.
     var result: Result<ProcessedSequence, SkippedSample>
+    /// What the features of its pictures should tell; nil where nothing is known or asked.
+    var regions: RegionTargets?
 
     var sequence: ProcessedSequence? { try? result.get() }
 }

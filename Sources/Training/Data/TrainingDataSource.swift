@@ -8,10 +8,13 @@ public struct TrainingSample: Sendable {
     /// Says where it came from, in logs and skip lists.
     public var id: String
     public var conversation: Conversation
+    /// What is known of each picture, in their order; empty where nothing is.
+    public var regions: [[PictureRegion]]
 
-    public init(id: String, conversation: Conversation) {
+    public init(id: String, conversation: Conversation, regions: [[PictureRegion]] = []) {
         self.id = id
         self.conversation = conversation
+        self.regions = regions
     }
 }
 
@@ -36,7 +39,9 @@ public struct SyntheticSource: TrainingDataSource {
 
     public func sample(at index: Int) throws -> TrainingSample {
         let sample = try generator.sample(at: index)
-        return TrainingSample(id: "synthetic:\(generator.options.seed):\(index)", conversation: sample.conversation)
+        return TrainingSample(
+            id: "synthetic:\(generator.options.seed):\(index)", conversation: sample.conversation,
+            regions: [sample.regions])
     }
 }
 

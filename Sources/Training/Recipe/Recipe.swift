@@ -76,6 +76,8 @@ public struct Recipe: Sendable, Equatable {
         /// Limit of the gradients' global norm; none if nil.
         public var clip: Double?
         public var data: [Source]
+        /// Also teaches the features of pictures what stands where; only where the data knows.
+        public var regions: Regions?
         public var checkpointEvery: Int
         public var logEvery: Int
         /// Steps between evaluations on `held_out` samples; 0 for none.
@@ -86,6 +88,16 @@ public struct Recipe: Sendable, Equatable {
         public var settings: LowRankAdapters.Settings
         /// Parts or patterns, as in `train`, whose linear layers get an adapter; where empty, all but the head's.
         public var on: [String]
+    }
+
+    /// An auxiliary loss at every place of a picture, see `RegionHeads`.
+    public struct Regions: Sendable, Equatable {
+        /// Of the loss for each place that shows something, beside the loss of the answers' tokens.
+        public var weight: Double
+        /// Layers of the decoder before the places' coordinates are told; half of all if nil.
+        public var layer: Int?
+        /// Whether answers are learned too; if not, pictures go through the vision part only, which is quicker.
+        public var answers: Bool
     }
 
     public struct Multiple: Sendable, Equatable {

@@ -121,6 +121,7 @@ extension Recipe.Stage {
         self.batch = try Recipe.Batch(batch)
         clip = node.has("clip") ? try node.number("clip", in: 0...1e6) : nil
         data = try node.mappings("data").map { try Recipe.Source($0, folder: folder) }
+        regions = try node.mapping("regions").map { try Recipe.Regions($0) }
         checkpointEvery = try node.integer("checkpoint_every", default: 500, in: 1...(1 << 40))
         logEvery = try node.integer("log_every", default: 10, in: 1...(1 << 40))
         evaluateEvery = try node.integer("evaluate_every", default: 0, in: 0...(1 << 40))
@@ -136,6 +137,15 @@ extension Recipe.LowRank {
             dropout: try node.number("dropout", default: 0, in: 0...0.99),
             isRankStabilized: try node.flag("rslora", default: false))
         on = node.has("on") ? try node.strings("on") : []
+        try node.finish()
+    }
+}
+
+extension Recipe.Regions {
+    init(_ node: RecipeNode) throws {
+        weight = try node.number("weight", default: 1, in: 0...1e6)
+        layer = node.has("layer") ? try node.integer("layer", in: 1...10_000) : nil
+        answers = try node.flag("answers", default: true)
         try node.finish()
     }
 }

@@ -39,6 +39,8 @@ public final class RunLog: TrainingObserver {
         var loss: Double?
         var gradientNorm: Double?
         var learningRate: Double?
+        /// Of the last step.
+        var regionLosses: [String: Double]?
         var accuracy: Double?
         var tokens: Int?
         var supervisedTokens: Int?
@@ -89,16 +91,19 @@ public final class RunLog: TrainingObserver {
         window.seconds += record.seconds
         window.waited += record.waited
         let loss = window.loss / Double(max(1, window.supervised))
+        let regions = report.regionLoss.map { "  regions \(Format.decimal($0, 2))" } ?? ""
         let speed = Double(window.tokens) / max(window.seconds, 1e-9)
         bar?.update(
             to: record.stageStep,
-            note: "loss \(Format.decimal(loss, 3))  \(Format.rate(speed, unit: "token"))")
+            note: "loss \(Format.decimal(loss, 3))\(regions)  \(Format.rate(speed, unit: "token"))")
         guard record.isLogged else { return }
         let pictures = Double(window.pictures) / max(window.seconds, 1e-9)
         write(
             Line(
                 event: "step", step: record.step, stage: record.stage, loss: loss, gradientNorm: report.gradientNorm,
-                learningRate: record.rate, tokens: window.tokens, supervisedTokens: window.supervised,
+                learningRate: record.rate, regionLosses: report.regionLosses.isEmpty ? nil : report.regionLosses,
+                tokens: window.tokens,
+                supervisedTokens: window.supervised,
                 pictures: window.pictures, tokensPerSecond: speed, picturesPerSecond: pictures,
                 waitedSeconds: window.waited, skippedSteps: record.skippedSteps, skippedSamples: record.skippedSamples))
         board.scalars(

@@ -32,27 +32,33 @@ final class StageRunner {
         {
             throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
         }
+        let heads = try stage.regions.map { try RegionHeads(model, layer: $0.layer, seed: recipe.seed) }
+        let learning =
+            (adapters?.store.parameters
+                ?? model.store.parameters.filter { !$0.isConstant && selection.contains($0.name) })
+            + (heads?.store.parameters ?? [])
         for parameter in model.store.parameters where parameter.isConstant || !selection.contains(parameter.name) {
             guard let master = masters[parameter.name] else { continue }
             parameter.tensor = try master.to(dtype)
         }
         optimizer = try Optimizer(
-            adapters?.store.parameters
-                ?? model.store.parameters.filter { !$0.isConstant && selection.contains($0.name) },
-            masters: masters, dtype: dtype,
+            learning, masters: masters, dtype: dtype,
             settings: AdamWOptions(
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),
             rateFactor: { name in
                 stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1
             })
-        training = TrainingStep(model: model, optimizer: optimizer, threads: threads)
+        training = TrainingStep(
+            model: model, optimizer: optimizer, threads: threads,
+            regions: heads.flatMap { heads in stage.regions.map { (heads, $0) } })
         seed = recipe.stageSeed(index)
         let mixture = SampleMixture(try stage.data.opened(for: processor), seed: seed)
+        let withRegions = heads != nil
         queue = SampleQueue(
             first: cursor.waiting, next: cursor.next, workers: recipe.workers, capacity: stage.batch.lookAhead * 2
         ) { number in
-            PreparedSample(number, mixture.place(number), processor)
+            PreparedSample(number, mixture.place(number), processor, withRegions: withRegions)
         }
         packer = BatchPacker(stage.batch, from: cursor)
     }
@@ -65,8 +71,9 @@ final class StageRunner {
     func run(_ batch: BatchPacker.Step, stageStep: Int) throws -> (report: StepReport, rate: Double) {
         let rate = stage.learningRate * stage.schedule.factor(step: stageStep, of: stage.steps)
         let report = try training(
-            batch.microBatches.map { $0.compactMap(\.sequence) }, rate: rate, clip: stage.clip,
-            seed: seed ^ UInt64(stageStep) &* 0xD1B5_4A32_D192_ED03)
+            batch.microBatches.map { $0.compactMap(\.sequence) },
+            regions: batch.microBatches.map { $0.compactMap { $0.sequence == nil ? nil : .some($0.regions) } },
+            rate: rate, clip: stage.clip, seed: seed ^ UInt64(stageStep) &* 0xD1B5_4A32_D192_ED03)
         return (report, rate)
     }
 
@@ -102,7 +109,8 @@ extension Recipe.Source {
 
 extension PreparedSample {
     init(
-        _ number: Int, _ place: (source: any TrainingDataSource, index: Int), _ processor: any ConversationProcessor
+        _ number: Int, _ place: (source: any TrainingDataSource, index: Int), _ processor: any ConversationProcessor,
+        withRegions: Bool = false
     ) {
         self.number = number
         let sample: TrainingSample
@@ -112,7 +120,13 @@ extension PreparedSample {
             return
         }
         id = sample.id
-        do { result = .success(try processor.process(sample.conversation, .training)) } catch {
+        do {
+            let sequence = try processor.process(sample.conversation, .training)
+            result = .success(sequence)
+            if withRegions, !sample.regions.isEmpty {
+                regions = RegionTargets(sequence, pictures: sample.regions)
+            }
+        } catch {
             result = .failure(SkippedSample(id: id, reason: .unprocessable, message: "\(error)"))
         }
     }

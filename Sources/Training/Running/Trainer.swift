@@ -59,7 +59,13 @@ public final class Trainer {
             try ModelFiles(folder: URL(fileURLWithPath: recipe.model.folder)).copy(to: folder)
             try recipe.model.applyPixelLimits(in: ModelFiles(folder: folder))
         }
-        files = ModelFiles(folder: folder)
+        // Not those of the checkpoint that the run goes on from: it makes room for newer ones.
+        let base = output.appendingPathComponent("base")
+        if !FileManager.default.fileExists(atPath: base.path) {
+            try FileManager.default.createDirectory(at: base, withIntermediateDirectories: true)
+            try ModelFiles(folder: folder).copy(to: base)
+        }
+        files = ModelFiles(folder: base)
         let description = try ModelFolder(folder)
         processor = description.processor
         family = description.family
@@ -242,7 +248,10 @@ extension ParameterStore {
 extension Optimizer {
     /// Names of parameters whose collected gradient is nothing at all.
     func unreached() throws -> [String] {
-        try groups.flatMap(\.slots).filter { try $0.gradient.abs().amax().item() == 0 }.map(\.parameter.name)
+        try groups.flatMap(\.slots).filter { slot in
+            // Of the region heads a batch without writing or charts leaves parts idle.
+            try !slot.parameter.name.hasPrefix(RegionHeads.prefix) && slot.gradient.abs().amax().item() == 0
+        }.map(\.parameter.name)
     }
 }
 

@@ -1,0 +1,120 @@
+internal import Models
+internal import NN
+internal import Torch
+
+/// Small heads that tell, from the features of pictures alone, what stands where: an auxiliary loss at every place of the
+/// picture, as detectors have it (FCOS, Tian et al. 2019). The answers to a few questions say little about a picture;
+/// this says what each part of it shows, and a model that starts from nothing sees after a fraction of the samples. The
+/// heads are no part of the model.
+final class RegionHeads {
+    let store: ParameterStore
+    /// The decoder's layer behind which places in the picture are told; the tower knows only distances.
+    let layer: Int
+    private let featureNorm: RMSNorm
+    private let featureHead: Linear
+    private let decoderNorm: RMSNorm
+    private let decoderHead: Linear
+
+    static let prefix = "region_heads."
+
+    private static let featureSizes = [
+        RegionClasses.kinds, RegionClasses.colors, 4, RegionTargets.slots * RegionClasses.characters,
+    ]
+    private static let decoderSizes = [
+        RegionClasses.kinds, RegionClasses.colors, RegionClasses.values, 4 * RegionTargets.steps,
+    ]
+
+    /// - Parameters:
+    ///   - layer: how many layers of the decoder come before the second look; half of them if nil.
+    init(_ model: VisionLanguageModel, layer: Int?, seed: UInt64) throws {
+        let hidden = model.decoder.configuration.hiddenSize
+        self.layer = max(1, min(layer ?? model.decoder.layers.count / 2, model.decoder.layers.count))
+        store = ParameterStore(.random(seed: seed), writable: true)
+        let scope = store.root["region_heads"]
+        featureNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["feature_norm"])
+        featureHead = try Linear(hidden, Self.featureSizes.reduce(0, +), bias: true, scope["feature_head"])
+        decoderNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["decoder_norm"])
+        decoderHead = try Linear(hidden, Self.decoderSizes.reduce(0, +), bias: true, scope["decoder_head"])
+    }
+
+    /// What the heads look at, noted during a forward pass.
+    final class Observation {
+        fileprivate var features: Tensor?
+        fileprivate var hidden: Tensor?
+    }
+
+    /// Makes `context` note what the heads look at.
+    func observation(of context: ForwardContext) -> Observation {
+        let noted = Observation()
+        let name = "text.layer\(layer - 1)"
+        context.observer = { seen, value in
+            if seen == "vision.features" { noted.features = value } else if seen == name { noted.hidden = value }
+        }
+        return noted
+    }
+
+    /// What the heads tell, for logs.
+    enum Lesson: String, CaseIterable {
+        case kind, color, edges, writing, placedKind = "placed_kind", placedColor = "placed_color", value, place
+    }
+
+    /// Summed losses over the features of all pictures of a packed input; empty where nothing is told.
+    func losses(_ noted: Observation, _ input: ModelInput, _ targets: [RegionTargets]) throws -> [(Lesson, Tensor)] {
+        let all = JoinedTargets(targets)
+        guard let features = noted.features, !all.foreground.isEmpty else { return [] }
+        precondition(features.size(0) == all.count, "one target a feature")
+        let device = features.device
+        var losses: [(Lesson, Tensor)] = []
+        func tensor(_ values: [Int]) throws -> Tensor { try Tensor(values).to(device) }
+        func classify(_ lesson: Lesson, _ scores: Tensor, _ classes: [Int], weight: Double = 1) throws {
+            if !classes.contains(where: { $0 != RegionTargets.untold }) { return }
+            let sum = try scores.crossEntropy(tensor(classes), reduction: .sum, ignore: RegionTargets.untold)
+            losses.append((lesson, try sum * weight))
+        }
+
+        let count = all.foreground.count, told = all.foreground + all.background
+        let seen = try featureHead(featureNorm(features.indexSelect(0, tensor(told)))).to(.float32)
+            .split(Self.featureSizes, dimension: 1)
+        try classify(.kind, seen[0], told.map { all.kinds[$0] })
+        try classify(.color, seen[1], told.map { all.colors[$0] })
+        let edges = try Tensor(all.foreground.flatMap { all.edges[$0 * 4..<$0 * 4 + 4] }, shape: [count, 4]).to(device)
+        losses.append((.edges, try (seen[2].slice(0, 0..<count) - edges).abs().sum() * 0.5))
+        try classify(
+            .writing, seen[3].reshape(-1, RegionClasses.characters),
+            told.flatMap { all.characters[$0 * RegionTargets.slots..<($0 + 1) * RegionTargets.slots] })
+
+        // In the decoder only what stands in the sequence can be looked at; features of gated cross-attention do not.
+        guard let hidden = noted.hidden, let rows = input.visualRows, input.visualFeatures == nil else { return losses }
+        let placed = try rows.to(device).indexSelect(0, tensor(all.foreground))
+        let read = try decoderHead(decoderNorm(hidden.indexSelect(0, placed))).to(.float32)
+            .split(Self.decoderSizes, dimension: 1)
+        try classify(.placedKind, read[0], all.foreground.map { all.kinds[$0] })
+        try classify(.placedColor, read[1], all.foreground.map { all.colors[$0] })
+        try classify(.value, read[2], all.foreground.map { all.values[$0] })
+        try classify(
+            .place, read[3].reshape(-1, RegionTargets.steps),
+            all.foreground.flatMap { all.places[$0 * 4..<$0 * 4 + 4] }, weight: 0.5)
+        return losses
+    }
+}
+
+/// The targets of several sequences behind one another, as the features of a packed input lie.
+private struct JoinedTargets {
+    var kinds: [Int] = [], colors: [Int] = [], values: [Int] = [], characters: [Int] = [], places: [Int] = []
+    var edges: [Float] = []
+    var foreground: [Int] = [], background: [Int] = []
+    var count: Int { kinds.count }
+
+    init(_ targets: [RegionTargets]) {
+        for target in targets {
+            foreground += target.foreground.map { $0 + count }
+            background += target.background.map { $0 + count }
+            kinds += target.kinds
+            colors += target.colors
+            values += target.values
+            characters += target.characters
+            places += target.places
+            edges += target.edges
+        }
+    }
+}
