@@ -17,7 +17,7 @@ serve: setup
 	swift build -c release --product omma
 	.build/release/omma serve --open
 
-# Clients that others wrote against the server: OpenAI's library, schemathesis, Chromium. Needs python3 and Chromium.
+# Clients that others wrote against the server: OpenAI's library, schemathesis, Chromium. Gets them by itself.
 test-clients: setup
 	swift build --product omma
 	Tests/Clients/run.sh

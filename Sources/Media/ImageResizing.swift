@@ -91,6 +91,8 @@ extension Image {
     func resized(
         width newWidth: Int, height newHeight: Int, filter: ResizeFilter, box: ResizeBox? = nil, kernel: ResizeKernel
     ) throws(MediaError) -> Image {
+        // The same size is the same pixels, and of a large picture a second copy is memory that nobody reserved.
+        if newWidth == width, newHeight == height, box == nil { return self }
         let result = try resizePixels(
             pixels, width: width, height: height, channels: 3, to: newWidth, newHeight, filter: filter, box: box,
             kernel: kernel)

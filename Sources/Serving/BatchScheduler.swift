@@ -179,6 +179,14 @@ final class BatchScheduler {
         answer.embedded = nil
         answer.features = []
         answer.stage = .decode
+        // Before the answer goes its own way, those with the same prompt go as far as it is.
+        for other in running where other.canTakeOver(answer) {
+            do {
+                try other.cache.copy(from: answer.cache)
+                other.stage = .decode
+                take(logits, [other])
+            } catch { fail(other, error) }
+        }
         if let summary = try answer.take(logits) { end(answer, summary) }
     }
 

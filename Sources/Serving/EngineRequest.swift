@@ -21,6 +21,8 @@ public struct EngineRequest: Sendable {
     public var alternatives: Int?
     /// What the answer must look like; nil for free text.
     public var constraint: (any TokenConstraint)?
+    /// Requests with the same number have the same prompt, which is read once for those that are answered together.
+    public var promptGroup: UInt64?
     /// When the answer is given up.
     public var deadline: ContinuousClock.Instant?
 

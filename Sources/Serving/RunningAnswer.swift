@@ -61,6 +61,15 @@ final class RunningAnswer {
     /// Whether there is nothing to do: no prompt, or no room behind it.
     var isEmpty: Bool { room <= 0 || request.prompt.rows.isEmpty }
 
+    /// Whether another answer's prompt may be taken over: it is the same, and nothing of it was read yet.
+    func canTakeOver(_ other: RunningAnswer) -> Bool {
+        guard let group = request.promptGroup, group == other.request.promptGroup, self !== other else { return false }
+        switch stage {
+        case .item(0), .prompt(0): return true
+        default: return false
+        }
+    }
+
     /// The token that the model reads next, and where it stands.
     var next: (id: Int32, position: Int32) {
         let position = request.prompt.nextPosition + Int32(tokens.count) - 1

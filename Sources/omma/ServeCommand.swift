@@ -1,4 +1,5 @@
 import ArgumentParser
+import CAllocator
 import Fetching
 import Foundation
 import Server
@@ -86,6 +87,7 @@ struct ServeCommand: AsyncParsableCommand {
         if let apiKeyFile { options.keys = try ServerOptions.keys(contentsOf: Paths.expanded(apiKeyFile)) }
         if name == nil { options.modelName = try model.name() }
         let engine = try await BatchEngine.start(BatchOptions(maxBatch: maxBatch)) { [model] in try model.load() }
+        omma_allocator_return_memory()
         let facts = engine.facts, address = host.contains(":") ? "[\(host)]" : host, name = options.modelName
         let opens = open
         let server = OmmaServer(options, engine: engine, generation: engine.generation) { port in

@@ -38,7 +38,7 @@ BODIES = [[body(index, stream) for stream in (False, True)] for index in range(8
 
 def ask(index: int, stream: bool) -> str:
     made = urllib.request.Request(URL + "/v1/chat/completions", BODIES[index][stream], HEADERS)
-    with urllib.request.urlopen(made, timeout=120) as response:
+    with urllib.request.urlopen(made, timeout=300) as response:
         text = response.read().decode()
     if not stream:
         return json.loads(text)["choices"][0]["message"]["content"]

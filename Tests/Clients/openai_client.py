@@ -8,11 +8,12 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
+import jsonschema
 import openai
 from pydantic import BaseModel, Field
 
 URL, KEY = sys.argv[1], sys.argv[2]
-client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0, timeout=120)
+client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0, timeout=300)
 MODEL = client.models.list().data[0].id
 CHECKS = 0
 
@@ -104,6 +105,39 @@ anything = ask(question("As JSON."), response_format={"type": "json_object"}, ma
 if anything.choices[0].finish_reason == "stop":
     check(isinstance(json.loads(anything.choices[0].message.content), dict), anything)
 
+# What schemas ask for, judged by jsonschema.
+object_of = lambda **properties: {"type": "object", "properties": properties, "required": list(properties),
+                                  "additionalProperties": False}
+SCHEMAS = [
+    object_of(code={"type": "string", "pattern": "^[A-Z]{2}-\\d{3}$"}, day={"type": "string", "format": "date"}),
+    object_of(at={"type": "string", "format": "date-time"}, id={"type": "string", "format": "uuid"}),
+    object_of(share={"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+              count={"type": "integer", "minimum": -3, "maximum": 250, "multipleOf": 5}),
+    object_of(host={"type": "string", "format": "ipv4"}, word={"type": "string", "minLength": 2, "maxLength": 6}),
+    {"oneOf": [object_of(kind={"const": "circle"}, radius={"type": "number", "exclusiveMinimum": 0}),
+               object_of(kind={"const": "box"}, sides={"type": "array", "prefixItems": [{"type": "integer"}] * 2,
+                                                      "items": False, "minItems": 2})]},
+    {"$defs": {"node": object_of(name={"enum": ["a", "b"]}, next={"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]})},
+     "$ref": "#/$defs/node"},
+    {"allOf": [object_of(x={"type": "integer", "minimum": 7, "maximum": 9}) | {"additionalProperties": True},
+               {"properties": {"y": {"type": "boolean"}}, "required": ["y"]}]},
+    {"type": "object", "additionalProperties": {"type": ["boolean", "null"]}, "propertyNames": {"pattern": "^k[0-9]$"},
+     "maxProperties": 3},
+    object_of(text={"type": "string", "pattern": "(cat|dog)s?$", "maxLength": 12}),
+]
+judged = cut = 0
+for schema in SCHEMAS:
+    judge = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    for seed in range(4):
+        answer = ask(question("As JSON.", red), temperature=1.3, seed=seed, max_completion_tokens=300, response_format={
+            "type": "json_schema", "json_schema": {"name": "judged", "schema": schema, "strict": True}}).choices[0]
+        if answer.finish_reason == "length":
+            cut += 1
+            continue
+        judge.validate(json.loads(answer.message.content))
+        judged += 1
+check(judged > 24, (judged, cut))
+
 # Tools.
 tool = {"type": "function", "function": {
     "name": "crop", "description": "Cuts a piece out of the picture.",
@@ -129,6 +163,8 @@ check(completion.choices[0].finish_reason in ("stop", "length"), completion)
 # Errors.
 fails(openai.BadRequestError, temperature=7)
 fails(openai.BadRequestError, messages=[])
+fails(openai.BadRequestError, response_format={"type": "json_schema", "json_schema": {
+    "name": "x", "schema": {"type": "string", "pattern": "(?=looks)ahead"}}})
 fails(openai.BadRequestError, messages=question("Hi", "https://example.com/a.png"))
 fails(openai.BadRequestError, messages=question("Hi", "data:image/png;base64,aGVsbG8=")[:0] or question("x" * 10**6))
 fails(openai.BadRequestError, extra_body={"temprature": 1})
@@ -151,4 +187,5 @@ with ThreadPoolExecutor(16) as pool:
     together = list(pool.map(lambda index: ask(questions[index % 6]).choices[0].message.content, range(32)))
 check(all(answer == alone[index % 6] for index, answer in enumerate(together)), together)
 
-print(f"openai {openai.__version__}: {CHECKS} checks passed")
+print(f"openai {openai.__version__}: {CHECKS} checks passed; {judged} answers under {len(SCHEMAS)} schemas judged by jsonschema, "
+      f"0 wrong, {cut} cut by their length")

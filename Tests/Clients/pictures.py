@@ -211,7 +211,7 @@ for name, data in [("SVG", b"<svg xmlns='http://www.w3.org/2000/svg' width='9' h
 def post(path: str, body: dict) -> tuple[int, dict, str]:
     made = urllib.request.Request(URL + path, json.dumps(body).encode(), HEADERS)
     try:
-        with urllib.request.urlopen(made, timeout=120) as response:
+        with urllib.request.urlopen(made, timeout=300) as response:
             text, status = response.read().decode(), response.status
     except urllib.error.HTTPError as error:
         text, status = error.read().decode(), error.code

@@ -1,3 +1,4 @@
+import Foundation
 import Inference
 import ModelTestSupport
 import Models
@@ -40,6 +41,36 @@ import Torch
         let statistics = engine.statistics
         #expect(statistics.decodeSteps * 3 < statistics.completionTokens * 2, "\(statistics)")
         #expect(statistics.finished == (rounds + 1) * requests.count && statistics.running == 0)
+    }
+
+    @Test func severalAnswersToAPromptReadItOnce() async throws {
+        let isHeld = Mutex(false)
+        let engine = try await BatchEngine.tiny { _ in while isHeld.withLock({ $0 }) { usleep(200) } }
+        for prompt in try tiny.mixedPrompts() {
+            var alone: [Heard] = []
+            let requests = (0..<4).map { index in
+                EngineRequest(
+                    prompt: prompt, maxTokens: 6, sampling: SamplingOptions(temperature: 1.2, seed: UInt64(index)))
+            }
+            for request in requests { alone.append(try await engine.answer(request)) }
+            let before = engine.statistics.promptTokens
+            let together = try await withThrowingTaskGroup(of: (Int, Heard).self) { group in
+                // All but the first are in the mailbox before the model has done anything.
+                isHeld.withLock { $0 = true }
+                let streams = requests.map { request in
+                    var request = request
+                    request.promptGroup = 7
+                    return engine.submit(request)
+                }
+                isHeld.withLock { $0 = false }
+                for (index, stream) in streams.enumerated() { group.addTask { (index, try await Heard(stream)) } }
+                return try await group.reduce(into: [Int: Heard]()) { $0[$1.0] = $1.1 }
+            }
+            for (index, heard) in together { #expect(heard == alone[index]) }
+            let read = engine.statistics.promptTokens - before
+            // The first may have read all of it before the others came in.
+            #expect(together.count == 4 && read <= 2 * prompt.rows.count, "\(read) of \(prompt.rows.count)")
+        }
     }
 
     @Test func theAnswerIsTheGenerators() async throws {

@@ -11,6 +11,19 @@ struct Heard: Equatable {
     var text = ""
     var summary: AnswerSummary?
 
+    init(_ stream: AnswerStream) async throws {
+        for try await event in stream {
+            switch event {
+            case .token(let token):
+                ids.append(token.id)
+                text += token.text
+            case .end(let summary):
+                text += summary.restText
+                self.summary = summary
+            }
+        }
+    }
+
     static func == (a: Heard, b: Heard) -> Bool {
         a.ids == b.ids && a.text == b.text && a.summary?.finishReason == b.summary?.finishReason
     }
@@ -18,20 +31,7 @@ struct Heard: Equatable {
 
 extension ServingEngine {
     /// The whole answer.
-    func answer(_ request: EngineRequest) async throws -> Heard {
-        var heard = Heard()
-        for try await event in submit(request) {
-            switch event {
-            case .token(let token):
-                heard.ids.append(token.id)
-                heard.text += token.text
-            case .end(let summary):
-                heard.text += summary.restText
-                heard.summary = summary
-            }
-        }
-        return heard
-    }
+    func answer(_ request: EngineRequest) async throws -> Heard { try await Heard(submit(request)) }
 }
 
 extension BatchEngine {

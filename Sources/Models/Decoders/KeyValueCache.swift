@@ -80,6 +80,19 @@ public final class KeyValueCache {
         return made
     }
 
+    /// Holds what another cache of the same model holds, in memory of its own; what was here is forgotten.
+    public func copy(from other: KeyValueCache) throws {
+        truncate(to: 0)
+        for (layer, held) in other.layers.enumerated() {
+            guard let held, other.lengths[layer] > 0 else { continue }
+            let kept = 0..<other.lengths[layer]
+            _ = try append(layer: layer, key: held.key.slice(0, kept), value: held.value.slice(0, kept))
+        }
+        // Columns are replaced, never written to.
+        columns = other.columns
+        rotaryLength = other.rotaryLength
+    }
+
     /// Keeps the first `length` tokens; no tokens, no columns.
     public func truncate(to length: Int) {
         lengths = lengths.map { min($0, max(0, length)) }

@@ -40,13 +40,15 @@ extension Handlers {
         _ chat: ChatRequest, _ constraint: (any TokenConstraint)?, _ prompt: ProcessedSequence, maxTokens: Int,
         deadline: ContinuousClock.Instant
     ) -> [EngineRequest] {
-        (0..<chat.sampling.answers).map { index in
+        let group = UInt64.random(in: 0...UInt64.max)
+        return (0..<chat.sampling.answers).map { index in
             var sampling = chat.sampling.sampling
             sampling.seed &+= UInt64(index)
             var request = EngineRequest(
                 prompt: prompt, maxTokens: maxTokens, sampling: sampling, stopTokens: engine.processor.stopTokens,
                 stopTexts: chat.sampling.stops, logitBias: chat.sampling.bias, alternatives: chat.alternatives,
                 constraint: constraint, deadline: deadline)
+            request.promptGroup = group
             request.presencePenalty = chat.sampling.presencePenalty
             request.frequencyPenalty = chat.sampling.frequencyPenalty
             return request

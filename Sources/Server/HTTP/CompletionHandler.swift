@@ -31,12 +31,14 @@ extension Handlers {
                 "prompt", code: "context_length_exceeded")
         }
         let bytes = (prompt.rows.count + maxTokens) * engine.facts.cacheBytesPerToken * 2 * sampling.answers
+        let group = UInt64.random(in: 0...UInt64.max)
         let requests = (0..<sampling.answers).map { index in
             var chosen = sampling.sampling
             chosen.seed &+= UInt64(index)
             var request = EngineRequest(
                 prompt: prompt, maxTokens: maxTokens, sampling: chosen, stopTokens: engine.processor.stopTokens,
                 stopTexts: sampling.stops, logitBias: sampling.bias, alternatives: alternatives, deadline: deadline)
+            request.promptGroup = group
             request.presencePenalty = sampling.presencePenalty
             request.frequencyPenalty = sampling.frequencyPenalty
             return request

@@ -15,6 +15,7 @@ enum WebPage {
         ("/web/icon.svg", "image/svg+xml", PackageResources.icon_svg),
         ("/web/app.js", "text/javascript; charset=utf-8", PackageResources.app_js),
         ("/web/api.js", "text/javascript; charset=utf-8", PackageResources.api_js),
+        ("/web/camera.js", "text/javascript; charset=utf-8", PackageResources.camera_js),
         ("/web/markdown.js", "text/javascript; charset=utf-8", PackageResources.markdown_js),
         ("/web/sees.js", "text/javascript; charset=utf-8", PackageResources.sees_js),
         ("/openapi.json", "application/json", PackageResources.openapi_json),

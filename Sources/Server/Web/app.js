@@ -1,6 +1,7 @@
 // The page: a conversation, its pictures, and what is done with them.
 
 import * as api from "/web/api.js";
+import * as camera from "/web/camera.js";
 import { markdown } from "/web/markdown.js";
 import * as sees from "/web/sees.js";
 import * as store from "/web/store.js";
@@ -108,11 +109,12 @@ function articleOf(message, index) {
   const article = make("article", message.role);
   article.append(make("h2", "", message.role === "user" ? "You" : "omma"));
   if (message.role === "user") {
-    // The boxes of the answer that follows belong to the last picture.
-    const boxes = conversation.messages[index + 1]?.boxes ?? [];
     if (message.pictures.length) {
+      // The boxes of the answer that follows count the pictures from the beginning.
+      const boxes = conversation.messages[index + 1]?.boxes ?? [];
+      const before = conversation.messages.slice(0, index).reduce((count, earlier) => count + earlier.pictures.length, 0);
       article.append(make("div", "pictures", ...message.pictures.map((picture, number) =>
-        boxed(picture, number === message.pictures.length - 1 ? boxes : []))));
+        boxed(picture, boxes.filter((box) => box.image === undefined || box.image === before + number)))));
     }
     if (message.text) article.append(make("div", "words", message.text));
     article.append(make("div", "tools", button("Edit", () => edit(article, index))));
@@ -305,7 +307,7 @@ document.addEventListener("keydown", (event) => {
   else if (answering) answering.abort();
 });
 $("attach").addEventListener("click", () => $("files").click());
-$("camera").addEventListener("click", () => $("photo").click());
+camera.prepare((file) => addPictures([file]), say);
 for (const id of ["files", "photo"]) {
   $(id).addEventListener("change", (event) => { addPictures([...event.target.files]); event.target.value = ""; });
 }
