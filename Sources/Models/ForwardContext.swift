@@ -10,6 +10,9 @@ public final class ForwardContext {
     /// Where mixtures of experts note how they dealt tokens out, layer by layer; nil where nobody asks.
     public var routings: [Routing]?
 
+    /// Parts whose blocks keep only their inputs for the backward pass, and are computed again in it.
+    public var recomputed: Set<ModelPart> = []
+
     public init(caches: [KeyValueCache]? = nil, observer: ((String, Tensor) throws -> Void)? = nil) {
         self.caches = caches
         self.observer = observer

@@ -5,15 +5,19 @@ extension VisionLanguageModel {
     /// The sum of the negative log likelihoods of the supervised tokens of `sequences`, packed into one pass; nil where
     /// nothing is supervised. Where the decoder has experts, the losses of their routers are added, times the number of
     /// these tokens.
-    public func lossSum(_ sequences: [ProcessedSequence]) throws -> Tensor? {
-        try lossSum(sequences, ModelInput(sequences), ForwardContext())
+    public func lossSum(_ sequences: [ProcessedSequence], memory: Recipe.Memory = .init()) throws -> Tensor? {
+        try lossSum(sequences, ModelInput(sequences), ForwardContext(memory), rows: memory.lossRows)
     }
 
     /// The same in a pass that others look into.
-    func lossSum(_ sequences: [ProcessedSequence], _ input: ModelInput, _ context: ForwardContext) throws -> Tensor? {
+    ///
+    /// - Parameter rows: whose scores are computed at once; all of them where nil.
+    func lossSum(
+        _ sequences: [ProcessedSequence], _ input: ModelInput, _ context: ForwardContext, rows: Int? = nil
+    ) throws -> Tensor? {
         if decoder.configuration.experts != nil { context.routings = [] }
-        guard let (scores, targets) = try supervisedLogits(sequences, input, context) else { return nil }
-        let sum = try scores.crossEntropy(targets, reduction: .sum)
+        guard let (hidden, targets) = try supervisedHidden(sequences, input, context) else { return nil }
+        let sum = try crossEntropySum(hidden, targets, rows: rows ?? targets.count)
         guard let experts = decoder.configuration.experts, let routings = context.routings, !routings.isEmpty else {
             return sum
         }
@@ -29,6 +33,14 @@ extension VisionLanguageModel {
     func supervisedLogits(
         _ sequences: [ProcessedSequence], _ input: ModelInput? = nil, _ context: ForwardContext = ForwardContext()
     ) throws -> (scores: Tensor, targets: Tensor)? {
+        try supervisedHidden(sequences, input, context).map { (try logits($0.hidden).to(.float32), $0.targets) }
+    }
+
+    /// Hidden states (`[rows, hidden]`) of the rows that predict a supervised token, and these tokens (`[rows]`); nil
+    /// where nothing is supervised.
+    private func supervisedHidden(
+        _ sequences: [ProcessedSequence], _ input: ModelInput?, _ context: ForwardContext
+    ) throws -> (hidden: Tensor, targets: Tensor)? {
         var rows: [Int] = [], targets: [Int] = []
         var offset = 0
         for sequence in sequences {
@@ -40,7 +52,16 @@ extension VisionLanguageModel {
         }
         if rows.isEmpty { return nil }
         let hidden = try hiddenStates(input ?? ModelInput(sequences), context)
-        let scores = try logits(hidden.indexSelect(0, Tensor(rows).to(hidden.device))).to(.float32)
-        return (scores, try Tensor(targets).to(hidden.device))
+        return (
+            try hidden.indexSelect(0, Tensor(rows).to(hidden.device)), try Tensor(targets).to(hidden.device)
+        )
+    }
+}
+
+extension ForwardContext {
+    /// A training pass that saves memory.
+    convenience init(_ memory: Recipe.Memory) {
+        self.init()
+        recomputed = Set(memory.recomputed)
     }
 }

@@ -25,7 +25,8 @@ struct DataCommand: ParsableCommand {
         @Option(
             help: """
                 Only this task; may be repeated. One of \
-                \(SyntheticTask.allCases.map(\.rawValue).joined(separator: ", ")).
+                \(SyntheticTask.allCases.map(\.rawValue).joined(separator: ", ")); or one that omma-nano was not trained \
+                on: \(SyntheticTask.keptBack.map(\.rawValue).joined(separator: ", ")).
                 """) var task: [String] = []
         @Flag(help: "Draw the held-out split: other pictures, and fonts that training never shows.") var heldOut = false
         @Flag(help: "Ask one question a picture, as for evaluation.") var single = false

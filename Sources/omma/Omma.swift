@@ -9,7 +9,8 @@ struct Omma: AsyncParsableCommand {
         discussion: "Exit status: 0 done, 1 failed, 2 the command line makes no sense.",
         subcommands: [
             BenchCommand.self, ChatCommand.self, DataCommand.self, DemoCommand.self, EvaluateCommand.self,
-            InfoCommand.self, InspectCommand.self, MergeCommand.self, ServeCommand.self, TrainCommand.self,
+            FineTuneCommand.self, InfoCommand.self, InspectCommand.self, MergeCommand.self, ServeCommand.self,
+            TrainCommand.self,
             VerifyCommand.self,
         ])
 

@@ -30,6 +30,11 @@ struct TrainCommand: ParsableCommand {
     func run() throws {
         if let threads { Engine.threads = threads }
         let loaded = try Recipe.load(URL(fileURLWithPath: recipe), overrides: replacements)
+        _ = try Self.run(loaded, resume: resume)
+    }
+
+    /// Runs a recipe with its log on the terminal and in its output folder, and says how it ended.
+    static func run(_ loaded: Recipe.Loaded, resume: Bool) throws -> Trainer.Outcome {
         let log = try RunLog(folder: URL(fileURLWithPath: loaded.recipe.output), resuming: resume)
         defer { log.finish() }
         StopSignal.catchSignals()
@@ -41,5 +46,6 @@ struct TrainCommand: ParsableCommand {
         case .stopped(let checkpoint, let signal):
             print("stopped by \(signal ?? "request"); all is in \(checkpoint), go on with --resume")
         }
+        return outcome
     }
 }

@@ -46,7 +46,7 @@ import Testing
         for index in 0..<300 { #expect(together[index] == alone[index]) }
     }
 
-    @Test(arguments: SyntheticTask.allCases)
+    @Test(arguments: SyntheticTask.allCases + SyntheticTask.keptBack)
     func boxesLieInsideThePicture(task: SyntheticTask) throws {
         for turns in [SyntheticOptions.Turns.single, .several] {
             let generator = try SyntheticGenerator(

@@ -42,6 +42,19 @@ struct TrainerTests {
         #expect(try run(tinyRecipe(folder, settings), resume: true).steps.last?.step == 7)
     }
 
+    @Test("One that saves memory in every way resumes to the same bits", arguments: [2, 5])
+    func resumeWithLessMemory(_ stop: Int) throws {
+        let overrides = [
+            "stages.first.memory={moment_bits: 8, recompute: [tower, decoder], loss_rows: 8}",
+            "stages.second.memory={moment_bits: 8}",
+        ]
+        let whole = try TemporaryFolder(), parts = try TemporaryFolder()
+        try run(tinyRecipe(whole, overrides))
+        try run(tinyRecipe(parts, overrides), stop: stop)
+        try run(tinyRecipe(parts, overrides), resume: true)
+        #expect(try saved(whole.url, 7) == saved(parts.url, 7))
+    }
+
     @Test("Neither workers nor threads change a run")
     func threads() throws {
         let one = try TemporaryFolder(), many = try TemporaryFolder()

@@ -41,6 +41,9 @@ struct Phrases: Sendable {
     static let describe = Phrases(
         english: ["List every object.", "Describe the picture.", "List all objects with their boxes."],
         chinese: ["列出所有物体。", "请描述这张图。", "请列出所有物体和位置。"])
+    static let clock = Phrases(
+        english: ["What hour does the clock show?", "What time is it?", "Which hour is it?"],
+        chinese: ["时钟指向几点？", "现在几点？", "图中的钟是几点？"])
     static let leftOf = Phrases(
         english: ["Is the {0} to the left of the {1}?", "Is the {0} left of the {1}?"],
         chinese: ["{0}在{1}的左边吗？", "{0}是否在{1}左侧？"])

@@ -20,7 +20,7 @@ struct SceneSampler {
         case .color: kinds = AttributeTask.planColor(of: color, colors: colors, using: &generator)
         case .shape: kinds = AttributeTask.planShape(colors: colors, using: &generator)
         case .relation: kinds = RelationTask.plan(colors: colors, using: &generator)
-        case .box, .describe, .text, .chart: kinds = mixture(colors: colors, using: &generator)
+        case .box, .describe, .text, .chart, .clock: kinds = mixture(colors: colors, using: &generator)
         }
         // What the question is about comes first.
         kinds.removeLast(max(0, kinds.count - max(options.maxObjects, task == .relation ? 2 : 1)))
@@ -38,7 +38,7 @@ struct SceneSampler {
         case .shape: first = AttributeTask.shape(of: target, scene, using: &generator)
         case .relation: first = RelationTask.turn(scene, using: &generator)
         case .box: first = BoxTask.turn(scene, using: &generator)
-        case .describe, .text, .chart: first = BoxTask.describe(scene, using: &generator)
+        case .describe, .text, .chart, .clock: first = BoxTask.describe(scene, using: &generator)
         }
         guard let first else { return nil }
         let turns =

@@ -14,7 +14,8 @@ public struct SyntheticGenerator: Sendable {
     public init(_ options: SyntheticOptions) throws {
         try options.validate()
         self.options = options
-        let weighted = SyntheticTask.allCases.compactMap { task in options.weights[task].map { (task, $0) } }
+        let known = SyntheticTask.allCases + SyntheticTask.keptBack
+        let weighted = known.compactMap { task in options.weights[task].map { (task, $0) } }
         tasks = weighted.map(\.0)
         weights = weighted.map(\.1)
     }
@@ -33,6 +34,7 @@ public struct SyntheticGenerator: Sendable {
                 switch task {
                 case .text: try TextTask(options: options, language: language).sample(using: &generator)
                 case .chart: try ChartTask(options: options, language: language).sample(using: &generator)
+                case .clock: try ClockTask(options: options, language: language).sample(using: &generator)
                 default: try SceneSampler(options: options, language: language).sample(task, using: &generator)
                 }
             guard let drawn else { continue }

@@ -18,6 +18,13 @@ public enum SyntheticTask: String, Sendable, Codable, CodingKeyRepresentable, Ca
     case chart
     /// Listing everything with its box.
     case describe
+    /// Telling the hour from a clock; see `keptBack`.
+    case clock
+
+    /// What models are trained and measured on.
+    public static let allCases: [SyntheticTask] = [.text, .count, .color, .shape, .relation, .box, .chart, .describe]
+    /// What is drawn only for who asks for it by name: tasks to fine-tune on, which no shipped model has seen.
+    public static let keptBack: [SyntheticTask] = [.clock]
 }
 
 /// The language of a sample's questions and of those answers that are words.

@@ -48,6 +48,7 @@ public final class DecoderLayer {
     public let feedForwardNorm: any Normalization
     public let feedForward: any FeedForward
     private let index: Int
+    private let parameters: [Parameter]
 
     public init(_ configuration: DecoderConfiguration, layer: Int, _ scope: ParameterScope) throws {
         index = layer
@@ -59,6 +60,13 @@ public final class DecoderLayer {
             ? try GatedCrossAttention(configuration, layer: layer, scope[naming.crossAttention]) : nil
         feedForwardNorm = try RMSNorm(hidden, epsilon: configuration.normEpsilon, scope[naming.feedForwardNorm])
         feedForward = try configuration.makeFeedForward(layer: layer, scope)
+        parameters = scope.parameters
+    }
+
+    /// The same as a plain call, keeping nothing but `x` for the backward pass.
+    func recomputed(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
+        precondition(crossAttention == nil && !(feedForward is MixtureOfExperts), "see LanguageDecoder.canRecompute")
+        return try NN.recomputed([x], parameters) { [try self($0[0], pass)] }[0]
     }
 
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {

@@ -50,7 +50,7 @@ public final class LanguageDecoder {
             context: context)
         var hidden = embeddings
         for (index, layer) in layers.enumerated() {
-            hidden = try layer(hidden, pass)
+            hidden = try context.recomputed.contains(.decoder) ? layer.recomputed(hidden, pass) : layer(hidden, pass)
             try context.observe("text.layer\(index)", hidden)
         }
         try context.observe("text.last_layer_before_norm", hidden)
@@ -77,6 +77,10 @@ public final class LanguageDecoder {
         guard let caches = context.caches else { return input.rotaryLengths }
         return zip(caches, input.rotaryLengths).map { $0.fixRotaryLength($1) }
     }
+
+    /// Whether layers can be computed again in the backward pass: experts note how they dealt tokens out, and gated
+    /// cross-attention shares what it sees between layers.
+    public var canRecompute: Bool { configuration.experts == nil && configuration.crossAttentionEvery == nil }
 
     /// A cache for one sequence of up to `limit` tokens.
     public func makeCache(limit: Int? = nil) -> KeyValueCache {

@@ -46,6 +46,7 @@ public final class Qwen2VisionTower: VisionTower {
         let feedForward: PlainFeedForward
         let heads: Int
         let headSize: Int
+        private let parameters: [Parameter]
 
         init(_ configuration: Configuration, _ scope: ParameterScope) throws {
             let size = configuration.hiddenSize
@@ -59,6 +60,12 @@ public final class Qwen2VisionTower: VisionTower {
                 up: try Linear(size, configuration.feedForwardSize, bias: true, scope["mlp"]["fc1"]),
                 down: try Linear(configuration.feedForwardSize, size, bias: true, scope["mlp"]["fc2"]),
                 activation: configuration.activation)
+            parameters = scope.parameters
+        }
+
+        /// The same as a plain call, keeping nothing but `x` for the backward pass.
+        func recomputed(_ x: Tensor, _ rotary: RotaryTable, _ segments: Segments) throws -> Tensor {
+            try NN.recomputed([x], parameters) { [try self($0[0], rotary, segments)] }[0]
         }
 
         /// `[patches, hidden]` gives the same shape.
@@ -114,7 +121,9 @@ public final class Qwen2VisionTower: VisionTower {
         let segments = Segments(
             lengths: grids.flatMap { Array(repeating: $0.height * $0.width, count: $0.time) })
         for (index, block) in blocks.enumerated() {
-            hidden = try block(hidden, rotary, segments)
+            hidden =
+                try context.recomputed.contains(.visionTower)
+                ? block.recomputed(hidden, rotary, segments) : block(hidden, rotary, segments)
             if index == 0 { try context.observe("vision.block0", hidden) }
         }
         try context.observe("vision.last_block", hidden)

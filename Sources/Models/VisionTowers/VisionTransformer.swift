@@ -61,7 +61,9 @@ public final class VisionTransformer {
         var tokens = try embed(batch, context)
         let layout = VisionLayout(segments: tokens.segments, prefixes: prefixes)
         for (index, block) in blocks.prefix(run).enumerated() {
-            tokens.features = try block(tokens.features, layout, context)
+            tokens.features =
+                try context.recomputed.contains(.visionTower)
+                ? block.recomputed(tokens.features, layout, context) : block(tokens.features, layout, context)
             try context.observe("vision.layer\(index)", tokens.features)
         }
         try context.observe("vision.last_layer", tokens.features)

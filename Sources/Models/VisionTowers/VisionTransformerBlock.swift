@@ -28,6 +28,7 @@ public final class VisionTransformerBlock {
     private let feedForward: PlainFeedForward
     private let feedForwardScale: Parameter?
     private let index: Int
+    private let parameters: [Parameter]
 
     init(_ configuration: VisionTransformerConfiguration, layer: Int, _ scope: ParameterScope) throws {
         let keys = configuration.keys, size = configuration.hiddenSize
@@ -45,6 +46,12 @@ public final class VisionTransformerBlock {
         feedForwardScale = try configuration.layerScale.map {
             try scope.parameter(keys.feedForwardScale, [size], .constant($0))
         }
+        parameters = scope.parameters
+    }
+
+    /// The same as a plain call, keeping nothing but `x` for the backward pass.
+    func recomputed(_ x: Tensor, _ layout: VisionLayout, _ context: ForwardContext) throws -> Tensor {
+        try NN.recomputed([x], parameters) { [try self($0[0], layout, context)] }[0]
     }
 
     /// `[tokens, hidden]` gives the same shape.

@@ -74,6 +74,14 @@ struct CheckpointStore {
         return target
     }
 
+    /// Removes what saves that were cut short have left. Only one run writes into an output.
+    func removePartial() -> [String] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: output.path)) ?? []
+        return names.filter { $0.hasPrefix(".step-") && $0.hasSuffix(".partial") }.filter { name in
+            (try? FileManager.default.removeItem(at: output.appendingPathComponent(name))) != nil
+        }
+    }
+
     // MARK: - reading
 
     struct Found {
@@ -124,8 +132,11 @@ extension Optimizer {
         var sources: [Safetensors.TensorSource] = []
         for (index, group) in groups.enumerated() {
             sources.append(.init(name: "step.\(index)", tensor: group.step))
+            for (prefix, moments) in [("first", group.first), ("second", group.second)] {
+                sources += moments.codes.map { .init(name: "\(prefix).\($0.name).\(index)", tensor: $0.tensor) }
+            }
             for slot in group.slots {
-                for (prefix, flat) in [("master", group.master), ("first", group.first), ("second", group.second)] {
+                for (prefix, flat) in group.flat {
                     let part = try flat.slice(0, slot.range).view(slot.shape)
                     sources.append(.init(name: "\(prefix).\(slot.parameter.name)", tensor: part))
                 }
@@ -144,11 +155,22 @@ extension Optimizer {
         }
         for (index, group) in groups.enumerated() {
             try take("step.\(index)", into: group.step)
+            for (prefix, moments) in [("first", group.first), ("second", group.second)] {
+                for code in moments.codes { try take("\(prefix).\(code.name).\(index)", into: code.tensor) }
+            }
             for slot in group.slots {
-                for (prefix, flat) in [("first", group.first), ("second", group.second)] {
+                for (prefix, flat) in group.flat where prefix != "master" {
                     try take("\(prefix).\(slot.parameter.name)", into: flat.slice(0, slot.range).view(slot.shape))
                 }
             }
         }
+    }
+}
+
+extension Optimizer.Group {
+    /// What is stored parameter by parameter: masters, and moments in float32.
+    fileprivate var flat: [(prefix: String, tensor: Tensor)] {
+        [("master", master)] + (first.values.map { [("first", $0)] } ?? [])
+            + (second.values.map { [("second", $0)] } ?? [])
     }
 }

@@ -13,6 +13,8 @@ public struct TrainingState: Codable, Sendable, Equatable {
     public var counters = Counters()
     /// Steps skipped in a row, for their limit.
     public var skippedInARow = 0
+    /// Of the current stage, where it looks for spikes; nil before the first step and in files of older versions.
+    public var losses: LossHistory?
     /// The recipe with all replacements, as it was when the state was written.
     public var recipe = ""
 

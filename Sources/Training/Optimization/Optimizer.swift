@@ -22,15 +22,16 @@ public final class Optimizer {
         /// Float32, flat, with gaps of zeros between parameters.
         let master: Tensor
         let gradient: Tensor
-        let first: Tensor
-        let second: Tensor
+        let first: Moments
+        let second: Moments
         /// What the model computes with; the master itself in float32.
         let leaves: Tensor
         /// Steps done, as the fused kernel wants it.
         let step: Tensor
 
         init(
-            _ parameters: [Parameter], masters: [String: Tensor], rateFactor: Double, weightDecay: Double, dtype: DType
+            _ parameters: [Parameter], masters: [String: Tensor], rateFactor: Double, weightDecay: Double, dtype: DType,
+            hasSmallState: Bool
         ) throws {
             self.rateFactor = rateFactor
             self.weightDecay = weightDecay
@@ -39,12 +40,16 @@ public final class Optimizer {
                 defer { offset += (parameter.count + Self.alignment - 1) / Self.alignment * Self.alignment }
                 return offset..<offset + parameter.count
             }
+            if hasSmallState {
+                offset = (offset + QuantizedMoments.block - 1) / QuantizedMoments.block * QuantizedMoments.block
+            }
+            let count = offset
             let device = parameters.first?.tensor.device ?? .cpu
-            func flat(_ dtype: DType) throws -> Tensor { try Tensor.zeros([offset], dtype: dtype, device: device) }
+            func flat(_ dtype: DType) throws -> Tensor { try Tensor.zeros([count], dtype: dtype, device: device) }
             master = try flat(.float32)
             gradient = try flat(.float32)
-            first = try flat(.float32)
-            second = try flat(.float32)
+            first = try Moments(count, areSquares: false, isQuantized: hasSmallState, device: device)
+            second = try Moments(count, areSquares: true, isQuantized: hasSmallState, device: device)
             leaves = dtype == .float32 ? master : try flat(dtype)
             step = try Tensor.zeros([], device: device)
             for (parameter, range) in zip(parameters, ranges) {
@@ -66,6 +71,31 @@ public final class Optimizer {
 
         /// Parameters start at multiples of this many elements: a cache line in any precision.
         private static let alignment = 64
+        /// Moments in 8 bits are unpacked so many at a time.
+        private static let stretch = 1 << 22
+
+        /// One step of AdamW.
+        func update(_ options: AdamWOptions) throws {
+            if let first = first.values, let second = second.values {
+                try adamW(
+                    parameters: [master], gradients: [gradient], firstMoments: [first], secondMoments: [second],
+                    steps: [step], options: options)
+                return
+            }
+            let count = master.count, before = try step.clone()
+            for start in stride(from: 0, to: count, by: Self.stretch) {
+                let range = start..<min(start + Self.stretch, count)
+                // Every stretch takes the same step; the kernel counts it up each time.
+                try step.copy(from: before)
+                try first.update(range) { first in
+                    try second.update(range) { second in
+                        try adamW(
+                            parameters: [master.slice(0, range)], gradients: [gradient.slice(0, range)],
+                            firstMoments: [first], secondMoments: [second], steps: [step], options: options)
+                    }
+                }
+            }
+        }
     }
 
     let groups: [Group]
@@ -77,10 +107,11 @@ public final class Optimizer {
     ///   - masters: float32 values by name; a parameter without one starts from its tensor.
     ///   - dtype: the type that the model computes in.
     ///   - rateFactor: a factor of the learning rate for a parameter's name.
+    ///   - hasSmallState: whether moments have 8 bits a value in place of 32.
     ///   - decays: whether weight decay applies; matrices only if nil.
     public init(
         _ parameters: [Parameter], masters: [String: Tensor] = [:], dtype: DType, settings: AdamWOptions,
-        rateFactor: (String) -> Double = { _ in 1 }, decays: ((Parameter) -> Bool)? = nil
+        hasSmallState: Bool = false, rateFactor: (String) -> Double = { _ in 1 }, decays: ((Parameter) -> Bool)? = nil
     ) throws {
         self.settings = settings
         var order: [GroupKey] = []
@@ -95,7 +126,8 @@ public final class Optimizer {
         groups = try withoutGradient {
             try order.map { key in
                 try Group(
-                    members[key] ?? [], masters: masters, rateFactor: key.factor, weightDecay: key.decay, dtype: dtype)
+                    members[key] ?? [], masters: masters, rateFactor: key.factor, weightDecay: key.decay, dtype: dtype,
+                    hasSmallState: hasSmallState)
             }
         }
     }
@@ -148,9 +180,7 @@ public final class Optimizer {
                 var options = settings
                 options.rate = rate * group.rateFactor
                 options.weightDecay = group.weightDecay
-                try adamW(
-                    parameters: [group.master], gradients: [group.gradient], firstMoments: [group.first],
-                    secondMoments: [group.second], steps: [group.step], options: options)
+                try group.update(options)
                 if group.leaves !== group.master { try group.leaves.copy(from: group.master) }
             }
         }

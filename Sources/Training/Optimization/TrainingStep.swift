@@ -13,7 +13,7 @@ public struct StepReport: Sendable {
     public var patches = 0
     public var pictures = 0
     public var samples = 0
-    /// False if loss or gradient were not finite: then nothing was changed.
+    /// False if loss or gradient were not finite, or the loss above the limit: then nothing was changed.
     public var isApplied = true
     /// Mean over the places that show something, where a stage teaches them.
     public var regionLoss: Double? { regionLosses.isEmpty ? nil : regionLosses.values.reduce(0, +) }
@@ -25,21 +25,25 @@ public struct StepReport: Sendable {
 public struct TrainingStep {
     public let model: VisionLanguageModel
     public let optimizer: Optimizer
+    public var memory: Recipe.Memory
     private let threads: WorkerThreads
     private let regions: (heads: RegionHeads, settings: Recipe.Regions)?
 
     /// - Parameter threads: micro-batches computed at the same time, each by one thread.
-    public init(model: VisionLanguageModel, optimizer: Optimizer, threads: Int = 1) {
-        self.init(model: model, optimizer: optimizer, threads: WorkerThreads(threads))
+    public init(
+        model: VisionLanguageModel, optimizer: Optimizer, memory: Recipe.Memory = .init(), threads: Int = 1
+    ) {
+        self.init(model: model, optimizer: optimizer, memory: memory, threads: WorkerThreads(threads))
     }
 
     init(
-        model: VisionLanguageModel, optimizer: Optimizer, threads: WorkerThreads,
+        model: VisionLanguageModel, optimizer: Optimizer, memory: Recipe.Memory = .init(), threads: WorkerThreads,
         regions: (RegionHeads, Recipe.Regions)? = nil
     ) {
         self.regions = regions
         self.model = model
         self.optimizer = optimizer
+        self.memory = memory
         self.threads = threads
     }
 
@@ -71,7 +75,7 @@ public struct TrainingStep {
         // Gradients are added in the order of the micro-batches, so that the sum does not depend on who is first.
         for start in stride(from: 0, to: microBatches.count, by: threads.count) {
             let wave = microBatches[start..<min(start + threads.count, microBatches.count)]
-            let parts = try threads.map(wave.count) { [model, regions] index in
+            let parts = try threads.map(wave.count) { [model, memory, regions] index in
                 let number = start + index, known = targets[number]
                 // Where one of the sequences is not known, the order of features is not either.
                 let lesson =
@@ -87,7 +91,8 @@ public struct TrainingStep {
                     try RandomGenerator(seed: $0 &+ UInt64(number) &* 0x9E37_79B9_7F4A_7C15)
                 }
                 return try DropoutRandom.$generator.withValue(random) {
-                    try model.gradients(of: wave[number], share: share, lesson: lesson, for: leaves)
+                    try model.gradients(
+                        of: wave[number], share: share, lesson: lesson, for: leaves, memory: memory)
                 }
             }
             for part in parts {
@@ -103,19 +108,22 @@ public struct TrainingStep {
         return report
     }
 
-    /// One whole step. Where loss or gradient are not finite, weights and moments stay as they are.
+    /// One whole step. Where loss or gradient are not finite, or the loss is above `limit`, weights and moments stay as
+    /// they are.
     public func callAsFunction(
-        _ microBatches: [[ProcessedSequence]], rate: Double, clip: Double?, seed: UInt64? = nil
+        _ microBatches: [[ProcessedSequence]], rate: Double, clip: Double?, limit: Double? = nil, seed: UInt64? = nil
     ) throws -> StepReport {
-        try self(microBatches, regions: microBatches.map { $0.map { _ in nil } }, rate: rate, clip: clip, seed: seed)
+        try self(
+            microBatches, regions: microBatches.map { $0.map { _ in nil } }, rate: rate, clip: clip, limit: limit,
+            seed: seed)
     }
 
     func callAsFunction(
         _ microBatches: [[ProcessedSequence]], regions: [[RegionTargets?]], rate: Double, clip: Double?,
-        seed: UInt64? = nil
+        limit: Double? = nil, seed: UInt64? = nil
     ) throws -> StepReport {
         var report = try accumulate(microBatches, regions: regions, seed: seed)
-        guard report.loss.isFinite, report.gradientNorm.isFinite else {
+        guard report.loss.isFinite, report.gradientNorm.isFinite, report.loss <= limit ?? .infinity else {
             report.isApplied = false
             return report
         }
@@ -139,10 +147,11 @@ private struct RegionLesson {
 extension VisionLanguageModel {
     /// The loss of one micro-batch times `share`, and its gradients for `leaves`; nil where nothing is supervised.
     fileprivate func gradients(
-        of sequences: [ProcessedSequence], share: Double, lesson: RegionLesson?, for leaves: [Tensor]
+        of sequences: [ProcessedSequence], share: Double, lesson: RegionLesson?, for leaves: [Tensor],
+        memory: Recipe.Memory
     ) throws -> (loss: Double, lessons: [(RegionHeads.Lesson, Double)], gradients: [Tensor?])? {
         try withGradient {
-            let input = try ModelInput(sequences), context = ForwardContext()
+            let input = try ModelInput(sequences), context = ForwardContext(memory)
             let noted = lesson?.heads.observation(of: context)
             let part: Tensor
             if lesson?.isAlone == true, let vision {
@@ -151,7 +160,7 @@ extension VisionLanguageModel {
                 }
                 part = try .scalar(0, device: decoder.embedding.weight.tensor.device)
             } else {
-                guard let sum = try lossSum(sequences, input, context) else { return nil }
+                guard let sum = try lossSum(sequences, input, context, rows: memory.lossRows) else { return nil }
                 part = try sum * share
             }
             var total = part

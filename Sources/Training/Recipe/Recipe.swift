@@ -73,8 +73,12 @@ public struct Recipe: Sendable, Equatable {
         public var schedule: LearningRateSchedule
         public var steps: Int
         public var batch: Batch
+        public var memory: Memory
         /// Limit of the gradients' global norm; none if nil.
         public var clip: Double?
+        /// Steps whose loss lies more than so many standard deviations above that of the steps before are skipped; nil
+        /// skips none.
+        public var skipSpikes: Double?
         public var data: [Source]
         /// Also teaches the features of pictures what stands where; only where the data knows.
         public var regions: Regions?

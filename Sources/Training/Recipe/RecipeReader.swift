@@ -119,7 +119,9 @@ extension Recipe.Stage {
         }
         guard let batch = try node.mapping("batch") else { throw node.failure("batch", "is missing") }
         self.batch = try Recipe.Batch(batch)
+        memory = try node.mapping("memory").map { try Recipe.Memory($0) } ?? .init()
         clip = node.has("clip") ? try node.number("clip", in: 0...1e6) : nil
+        skipSpikes = node.has("skip_spikes") ? try node.number("skip_spikes", in: 1...1000) : nil
         data = try node.mappings("data").map { try Recipe.Source($0, folder: folder) }
         regions = try node.mapping("regions").map { try Recipe.Regions($0) }
         checkpointEvery = try node.integer("checkpoint_every", default: 500, in: 1...(1 << 40))

@@ -46,11 +46,15 @@ final class StageRunner {
             settings: AdamWOptions(
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),
+            hasSmallState: stage.memory.momentBits == 8,
             rateFactor: { name in
                 stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1
             })
+        if stage.memory.recomputed.contains(.decoder), !model.decoder.canRecompute {
+            throw TrainingError.cannotRecompute(stage: stage.name)
+        }
         training = TrainingStep(
-            model: model, optimizer: optimizer, threads: threads,
+            model: model, optimizer: optimizer, memory: stage.memory, threads: threads,
             regions: heads.flatMap { heads in stage.regions.map { (heads, $0) } })
         seed = recipe.stageSeed(index)
         let mixture = SampleMixture(try stage.data.opened(for: processor), seed: seed)
@@ -68,12 +72,16 @@ final class StageRunner {
     /// Waits for the next batch.
     func nextBatch() -> BatchPacker.Step { packer.step(queue.pop) }
 
-    func run(_ batch: BatchPacker.Step, stageStep: Int) throws -> (report: StepReport, rate: Double) {
+    /// - Parameter history: the losses of the stage so far.
+    func run(_ batch: BatchPacker.Step, stageStep: Int, history: LossHistory) throws -> (
+        report: StepReport, rate: Double
+    ) {
         let rate = stage.learningRate * stage.schedule.factor(step: stageStep, of: stage.steps)
         let report = try training(
             batch.microBatches.map { $0.compactMap(\.sequence) },
             regions: batch.microBatches.map { $0.compactMap { $0.sequence == nil ? nil : .some($0.regions) } },
-            rate: rate, clip: stage.clip, seed: seed ^ UInt64(stageStep) &* 0xD1B5_4A32_D192_ED03)
+            rate: rate, clip: stage.clip, limit: stage.skipSpikes.flatMap(history.limit),
+            seed: seed ^ UInt64(stageStep) &* 0xD1B5_4A32_D192_ED03)
         return (report, rate)
     }
 

@@ -29,6 +29,8 @@ public final class Trainer {
     private let threads: WorkerThreads
     /// Asked before every step.
     public var shouldStop: () -> Bool = { StopSignal.isRaised }
+    /// Called before each step with the number of those done: tests do harm here.
+    var willStep: (Int) throws -> Void = { _ in }
 
     /// Reads the model and, when resuming, the newest whole checkpoint of the recipe's output.
     ///
@@ -42,6 +44,7 @@ public final class Trainer {
         checkpoints = CheckpointStore(output: output, keep: recipe.keep)
         let folder: URL
         if resume {
+            for name in checkpoints.removePartial() { observer.note("removed \(name), a save that was cut short") }
             let found = try checkpoints.newest()
             for line in found.damaged { observer.note("passed over \(line)") }
             let changes = RecipeComparison.differences(found.state.recipe, recipeText)
@@ -109,6 +112,7 @@ public final class Trainer {
             try leave(stage)
             state.stage += 1
             state.stageStep = 0
+            state.losses = nil
             state.cursor = DataCursor()
         }
         return .finished(checkpoint: last?.path ?? recipe.output)
@@ -126,7 +130,9 @@ public final class Trainer {
             if shouldStop() { return (try save(runner), true) }
             let batch = runner.nextBatch()
             let waited = (ContinuousClock.now - clock).seconds
-            let (report, rate) = try runner.run(batch, stageStep: state.stageStep)
+            try willStep(state.step)
+            let (report, rate) = try runner.run(
+                batch, stageStep: state.stageStep, history: state.losses ?? LossHistory())
             if state.step == 0 { try check(report, runner, batch) }
             let now = ContinuousClock.now
             try account(report, batch, runner, seconds: (now - clock).seconds)
@@ -176,6 +182,11 @@ public final class Trainer {
         }
         if report.isApplied {
             state.skippedInARow = 0
+            if runner.stage.skipSpikes != nil {
+                var history = state.losses ?? LossHistory()
+                history.add(report.loss)
+                state.losses = history
+            }
             return
         }
         state.counters.skippedSteps += 1

@@ -3,6 +3,7 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
     case nothingMatches(stage: String, pattern: String)
     case steps(skipped: Int, step: Int, samples: [String])
     case samples(skipped: Int, seen: Int, last: SkippedSample)
+    case cannotRecompute(stage: String)
     case noGradient(stage: String, parameters: [String])
 
     public var description: String {
@@ -16,6 +17,9 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
         case .samples(let skipped, let seen, let last):
             "\(skipped) of \(seen) samples could not be used, more than max_skipped_samples allows; the last one was "
                 + "\(last.id) (\(last.reason.rawValue)): \(last.message)"
+        case .cannotRecompute(let stage):
+            "stage '\(stage)': the decoder's layers cannot be computed again, because it has experts or gated "
+                + "cross-attention; leave decoder out of memory.recompute"
         case .noGradient(let stage, let parameters):
             "stage '\(stage)' trains parameters that its data does not reach: \(parameters.prefix(5).joined(separator: ", "))"
                 + (parameters.count > 5 ? " and \(parameters.count - 5) more" : "")

@@ -1,0 +1,58 @@
+internal import Models
+internal import NN
+internal import Torch
+
+extension VisionLanguageModel {
+    /// The sum of the cross entropies of `targets` (`[n]`) after `hidden` (`[n, hidden]`), with scores for no more than
+    /// `rows` rows at a time.
+    ///
+    /// The gradients of a piece are computed with its scores, which then go: `[n, vocabulary]` never exists. Those of the
+    /// head are added up in float32.
+    func crossEntropySum(_ hidden: Tensor, _ targets: Tensor, rows: Int) throws -> Tensor {
+        let count = targets.count
+        func sum(_ hidden: Tensor, _ targets: Tensor) throws -> Tensor {
+            try logits(hidden).to(.float32).crossEntropy(targets, reduction: .sum)
+        }
+        guard rows < count else { return try sum(hidden, targets) }
+        let records = isGradientEnabled
+        let learned = records ? decoder.head.weight.learned + (decoder.head.bias?.learned ?? []) : []
+        let reachesHidden = records && hidden.requiresGradient
+        var ofHidden: [Tensor] = []
+        var ofHead: [Tensor?] = Array(repeating: nil, count: learned.count)
+        let total = try customFunction(inputs: [hidden] + learned) {
+            var total = try Tensor.scalar(0, device: hidden.device)
+            for start in stride(from: 0, to: count, by: rows) {
+                let range = start..<min(start + rows, count)
+                let piece = try hidden.slice(0, range).detach(), wanted = try targets.slice(0, range)
+                guard reachesHidden || !learned.isEmpty else {
+                    total = try total + sum(piece, wanted)
+                    continue
+                }
+                if reachesHidden { try piece.setRequiresGradient(true) }
+                let loss = try withGradient { try sum(piece, wanted) }
+                var found = try Tensor.gradients(
+                    of: [loss], weightedBy: [.scalar(1, device: loss.device)],
+                    for: (reachesHidden ? [piece] : []) + learned)
+                if reachesHidden {
+                    let gradient = found.removeFirst()
+                    ofHidden.append(
+                        try gradient ?? .zeros(piece.shape, dtype: piece.dtype, device: piece.device))
+                }
+                for (index, gradient) in found.enumerated() {
+                    guard let wide = try gradient?.to(.float32) else { continue }
+                    ofHead[index] = try ofHead[index].map { try $0 + wide } ?? wide
+                }
+                total = try total + loss.detach()
+            }
+            return [total]
+        } backward: { gradients in
+            guard let scale = gradients[0] else { return Array(repeating: nil, count: 1 + learned.count) }
+            let first = reachesHidden ? try Tensor.cat(ofHidden) * scale.to(hidden.dtype) : nil
+            return [first]
+                + (try zip(ofHead, learned).map { gradient, leaf in
+                    try gradient.map { try ($0 * scale).to(leaf.dtype) }
+                })
+        }
+        return total[0]
+    }
+}

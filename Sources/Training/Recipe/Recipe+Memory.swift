@@ -1,0 +1,40 @@
+public import Models
+
+extension Recipe {
+    /// What a stage does to need less memory. Gradients are the same with and without it.
+    public struct Memory: Sendable, Equatable {
+        /// Parts whose blocks are computed again in the backward pass instead of being kept: the tower, the decoder.
+        public var recomputed: [ModelPart]
+        /// Rows whose scores are computed at once; all of a batch where nil.
+        public var lossRows: Int?
+        /// Bits of each of the optimiser's moments, 32 or 8. With 8 steps are no longer quite the same.
+        public var momentBits: Int
+
+        public init(recomputed: [ModelPart] = [], lossRows: Int? = nil, momentBits: Int = 32) {
+            self.recomputed = recomputed
+            self.lossRows = lossRows
+            self.momentBits = momentBits
+        }
+    }
+}
+
+extension Recipe.Memory {
+    init(_ node: RecipeNode) throws {
+        self.init()
+        if node.has("recompute") {
+            recomputed = try node.strings("recompute").map { name in
+                switch name {
+                case ParameterSelection.Part.tower.rawValue: .visionTower
+                case ParameterSelection.Part.decoder.rawValue: .decoder
+                default: throw node.failure("recompute", "names '\(name)'; use tower, decoder or both")
+                }
+            }
+        }
+        lossRows = node.has("loss_rows") ? try node.integer("loss_rows", in: 1...(1 << 30)) : nil
+        momentBits = try node.integer("moment_bits", default: 32, in: 8...32)
+        guard [8, 32].contains(momentBits) else {
+            throw node.failure("moment_bits", "is \(momentBits); use 8 or 32")
+        }
+        try node.finish()
+    }
+}
