@@ -79,8 +79,8 @@ struct FineTuneTests {
         let running = Program.process(
             ["finetune", "--model", Program.model, "--data", try data(folder), "--out", out, "--steps", "100000"])
         try running.process.run()
-        let log = "\(out)/log.jsonl", deadline = Date.now.addingTimeInterval(60)
-        while (try? String(contentsOfFile: log, encoding: .utf8).contains(#""event":"step""#)) != true,
+        let log = "\(out)/log.jsonl", deadline = Date.now.addingTimeInterval(300)
+        while (try? String(contentsOfFile: log, encoding: .utf8).contains("first batch")) != true,
             Date.now < deadline
         {
             Thread.sleep(forTimeInterval: 0.05)

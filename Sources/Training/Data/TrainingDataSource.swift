@@ -24,8 +24,14 @@ public protocol TrainingDataSource: Sendable {
     var name: String { get }
     /// Samples in one epoch; nil where there is no end.
     var count: Int? { get }
+    /// Says where the sample at `index` comes from, also when it cannot be read.
+    func id(of index: Int) -> String
     /// The sample at `index`: a function of the source and the index alone. Any thread may call it.
     func sample(at index: Int) throws -> TrainingSample
+}
+
+extension TrainingDataSource {
+    public func id(of index: Int) -> String { "\(name):\(index)" }
 }
 
 /// Pictures drawn while training.
@@ -36,11 +42,12 @@ public struct SyntheticSource: TrainingDataSource {
 
     public var name: String { "synthetic" }
     public var count: Int? { nil }
+    public func id(of index: Int) -> String { "synthetic:\(generator.options.seed):\(index)" }
 
     public func sample(at index: Int) throws -> TrainingSample {
         let sample = try generator.sample(at: index)
         return TrainingSample(
-            id: "synthetic:\(generator.options.seed):\(index)", conversation: sample.conversation,
+            id: id(of: index), conversation: sample.conversation,
             regions: [sample.regions])
     }
 }
@@ -70,9 +77,10 @@ public struct ConversationSource: TrainingDataSource {
 
     public var name: String { file.url.lastPathComponent }
     public var count: Int? { file.count }
+    public func id(of index: Int) -> String { "\(name):\(file.line(of: index))" }
 
     public func sample(at index: Int) throws -> TrainingSample {
         TrainingSample(
-            id: "\(name):\(file.line(of: index))", conversation: try file.conversation(at: index, sampling: sampling))
+            id: id(of: index), conversation: try file.conversation(at: index, sampling: sampling))
     }
 }

@@ -123,7 +123,7 @@ extension PreparedSample {
         self.number = number
         let sample: TrainingSample
         do { sample = try place.source.sample(at: place.index) } catch {
-            id = "\(place.source.name):\(place.index)"
+            id = place.source.id(of: place.index)
             result = .failure(SkippedSample(id: id, reason: .unreadable, message: "\(error)"))
             return
         }

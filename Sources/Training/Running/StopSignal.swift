@@ -17,12 +17,16 @@ public enum StopSignal {
         }
     }
 
-    /// Starts to catch the signals.
+    /// Starts to catch the signals, also where the process that started this one had blocked them.
     public static func catchSignals() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM] { sigaddset(&signals, number) }
         for number in [SIGINT, SIGTERM] {
             signal(number) { number in
                 if StopSignal.received.exchange(number, ordering: .relaxed) != 0 { _exit(128 + number) }
             }
         }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 }
