@@ -25,6 +25,9 @@ public struct Table: Sendable {
     /// Adds a row.
     public mutating func add(_ cells: String...) { rows.append(cells) }
 
+    /// Adds a row of as many cells as there are.
+    public mutating func add(_ cells: [String]) { rows.append(cells) }
+
     /// The table as text, without a line break at the end.
     ///
     /// - Parameter width: cuts every line to so many columns; `nil` cuts nothing.

@@ -31,6 +31,21 @@ struct EvaluateCommand: ParsableCommand {
         help: "Only this task (may be repeated): \(SyntheticTask.allCases.map(\.rawValue).joined(separator: ", ")).")
     var task: [String] = []
 
+    @Flag(help: "Ask the same questions with noise in place of the pictures, too: what is right then needs no eyes.")
+    var blind = false
+
+    @Option(help: "Clutter, noise and JPEG artefacts, 0 to 1.")
+    var difficulty = SyntheticOptions().difficulty
+
+    @Option(help: "The part of pictures asked about in Chinese, 0 to 1.")
+    var chinese = SyntheticOptions().chineseShare
+
+    @Option(help: "Objects of a scene at most.")
+    var maxObjects = SyntheticOptions.allObjects
+
+    @Option(parsing: .upToNextOption, help: "The shortest and the longest side of a picture.")
+    var sides: [Int] = [SyntheticOptions().sides.lowerBound, SyntheticOptions().sides.upperBound]
+
     @Option(help: "f32 or bf16; the stored type unless said otherwise.")
     var dtype: String?
 
@@ -45,27 +60,42 @@ struct EvaluateCommand: ParsableCommand {
         if let dtype, DType(name: dtype)?.isFloatingPoint != true {
             throw ValidationError("'\(dtype)' is no float type")
         }
+        guard sides.count == 2, sides[0] <= sides[1] else {
+            throw ValidationError("--sides takes two numbers, the smaller one first")
+        }
         guard count > 0 else { throw ValidationError("--count must be positive") }
     }
 
     func run() throws {
         Engine.threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
         let folder = try ModelFolder(URL(filePath: model), adapter: adapter.map { URL(filePath: $0) })
-        let evaluation = SyntheticEvaluation(
+        var evaluation = SyntheticEvaluation(
             folder: folder, model: try folder.loadModel(dtype: dtype.flatMap(DType.init(name:))))
         let tasks = task.isEmpty ? SyntheticTask.allCases : task.compactMap(SyntheticTask.init(rawValue:))
-        let bar = ProgressBar("evaluate", total: tasks.count * count, unit: "questions")
-        var table = Table([
-            .init("task"), .init("metric"), .init("value", .right), .init("±", .right), .init("questions", .right),
-        ])
+        let passes = blind ? 2 : 1
+        let bar = ProgressBar("evaluate", total: tasks.count * count * passes, unit: "questions")
+        var table = Table(
+            [.init("task"), .init("metric"), .init("value", .right), .init("±", .right)]
+                + (blind ? [.init("blind", .right), .init("±", .right)] : []) + [.init("questions", .right)])
         var results: [SyntheticEvaluation.Result] = []
+        var options = SyntheticOptions(seed: seed, split: .heldOut, turns: .single)
+        options.difficulty = difficulty
+        options.chineseShare = chinese
+        options.maxObjects = maxObjects
+        options.sides = sides[0]...sides[1]
         for (index, task) in tasks.enumerated() {
-            let options = SyntheticOptions(seed: seed, split: .heldOut, turns: .single)
-            let result = try evaluation.run(task, options: options, count: count) { bar.update(to: index * count + $0) }
-            results.append(result)
-            table.add(
-                result.task, result.metric, String(format: "%.1f %%", result.value * 100),
-                result.uncertainty.map { String(format: "%.1f", $0 * 100) } ?? "", "\(result.questions)")
+            var row = [task.rawValue]
+            for pass in 0..<passes {
+                evaluation.isBlind = pass == 1
+                let result = try evaluation.run(task, options: options, count: count) {
+                    bar.update(to: (index * passes + pass) * count + $0)
+                }
+                results.append(result)
+                if pass == 0 { row.append(result.metric) }
+                row.append(String(format: "%.1f %%", result.value * 100))
+                row.append(result.uncertainty.map { String(format: "%.1f", $0 * 100) } ?? "")
+            }
+            table.add(row + ["\(count)"])
         }
         bar.finish()
         print(table.text())

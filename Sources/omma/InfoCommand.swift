@@ -59,17 +59,18 @@ struct InfoCommand: ParsableCommand {
 
     private func facts(_ summary: ModelSummary) -> [(String, String)] {
         let limits = summary.limits
-        let context = "\(Format.grouped(limits.context)) tokens"
         var facts: [(String, String)] = []
         if summary.preset == nil {
             let files = summary.files == 1 ? "1 file" : "\(summary.files) files"
             facts.append(("weights", summary.files == 0 ? "none" : "\(summary.dtype), \(files)"))
         }
         let weights = Format.bytes(summary.bytes) + " of weights"
-        let cache = Format.bytes(summary.cacheBytesPerToken) + " a token of cache"
-        let full = Format.bytes(summary.cacheBytesPerToken * limits.context) + " for a full context"
         let type = summary.preset == nil ? "" : " in \(summary.dtype)"
-        facts.append(("memory", "\(weights)\(type); \(cache), \(full)"))
+        let cache = limits.context.map { context in
+            "; \(Format.bytes(summary.cacheBytesPerToken)) a token of cache, "
+                + "\(Format.bytes(summary.cacheBytesPerToken * context)) for a full context"
+        }
+        facts.append(("memory", weights + type + (cache ?? "")))
         if let tokenizer = summary.tokenizer {
             facts.append(
                 (
@@ -79,8 +80,10 @@ struct InfoCommand: ParsableCommand {
             facts.append(("special", tokenizer.specialTokens.joined(separator: " ").printable))
             facts.append(("stops at", tokenizer.stopTokens.joined(separator: " ").printable))
         }
-        if summary.preset == nil { facts.append(("template", summary.hasChatTemplate ? "yes" : "none")) }
-        facts.append(("context", context))
+        if let context = limits.context {
+            if summary.preset == nil { facts.append(("template", summary.hasChatTemplate ? "yes" : "none")) }
+            facts.append(("context", "\(Format.grouped(context)) tokens"))
+        }
         if let least = limits.minPixels, let most = limits.maxPixels {
             facts.append(("pictures", "\(Format.grouped(least)) to \(Format.grouped(most)) pixels"))
         }

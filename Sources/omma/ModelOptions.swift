@@ -22,12 +22,16 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "Resize pictures to at least so many pixels.") var minPixels: Int?
     @Option(help: "Resize pictures to at most so many pixels; fewer are quicker and take fewer tokens.")
     var maxPixels: Int?
+    @Option(help: "Cut pictures into at most so many tiles, in models that cut them.") var maxTiles: Int?
 
     func validate() throws {
         if let dtype, !["f32", "bf16", "float32", "bfloat16"].contains(dtype) {
             throw ValidationError("--dtype is '\(dtype)'; f32 and bf16 are known")
         }
-        for (name, value) in [("threads", threads), ("min-pixels", minPixels), ("max-pixels", maxPixels)] {
+        let counts = [
+            ("threads", threads), ("min-pixels", minPixels), ("max-pixels", maxPixels), ("max-tiles", maxTiles),
+        ]
+        for (name, value) in counts {
             if let value, value < 1 { throw ValidationError("--\(name) is \(value); it must be 1 or more") }
         }
         if let minPixels, let maxPixels, minPixels > maxPixels {
@@ -57,7 +61,8 @@ struct ModelOptions: ParsableArguments {
     func load() throws -> ChatEngine {
         if let threads { Engine.threads = threads }
         let folder = try modelFolder()
-        let processor = try folder.processor.limitingPixels(min: minPixels, max: maxPixels)
+        var processor = try folder.processor.limitingPixels(min: minPixels, max: maxPixels)
+        if let maxTiles { processor = try processor.limitingTiles(maxTiles) }
         return try ChatEngine(
             folder, processor: processor, dtype: dtype.flatMap { DType(name: $0) },
             device: try Engine.device(named: device))

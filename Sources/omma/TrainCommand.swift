@@ -38,7 +38,7 @@ struct TrainCommand: ParsableCommand {
         let log = try RunLog(folder: URL(fileURLWithPath: loaded.recipe.output), resuming: resume)
         defer { log.finish() }
         StopSignal.catchSignals()
-        let trainer = try Trainer(loaded, resume: resume, observer: log)
+        let trainer = try loaded.trainer(resume: resume, observer: log)
         let outcome = try trainer.run()
         log.finish()
         switch outcome {

@@ -1,6 +1,7 @@
 public import Data
 import Foundation
 import Inference
+import Media
 public import Models
 import Text
 
@@ -11,6 +12,8 @@ public struct SyntheticEvaluation {
         /// What `value` is: the share of exact answers, the character error rate, or the share of boxes with an
         /// intersection over union above 0.5.
         public var metric: String
+        /// Whether noise stood in for the pictures.
+        public var isBlind: Bool
         public var value: Double
         /// Half the width of the 95 % interval of a share (Wilson); nil for error rates.
         public var uncertainty: Double?
@@ -31,6 +34,8 @@ public struct SyntheticEvaluation {
     public var model: VisionLanguageModel
     /// Answered together; what an answer is does not depend on it.
     public var batchSize: Int
+    /// Whether noise stands in for the pictures: what is right then was guessed from the words.
+    public var isBlind = false
 
     public init(folder: ModelFolder, model: VisionLanguageModel, batchSize: Int = 16) {
         self.folder = folder
@@ -65,16 +70,20 @@ public struct SyntheticEvaluation {
         let isText = task == .text
         return Result(
             task: task.rawValue, metric: isText ? "character error rate" : task == .box ? "IoU > 0.5" : "exact",
-            value: isText ? errors.value : Double(right) / Double(max(1, answers.count)),
+            isBlind: isBlind, value: isText ? errors.value : Double(right) / Double(max(1, answers.count)),
             uncertainty: isText ? nil : Self.wilson(right, of: answers.count), questions: answers.count,
             answers: answers)
     }
 
     private func ask(_ samples: [SyntheticSample]) throws -> [String] {
         let sequences = try samples.map { sample in
-            try folder.processor.process(
-                [Message(.user, [.image(sample.image), .text(sample.turns.first?.question ?? "")])], ProcessingOptions()
-            )
+            var question = [Message(.user, [.image(sample.image), .text(sample.turns.first?.question ?? "")])]
+            if isBlind {
+                var generator = SeededGenerator(
+                    seed: 0x626C_696E_64, stream: UInt64(truncatingIfNeeded: sample.metadata.index))
+                question.hidePictures(using: &generator)
+            }
+            return try folder.processor.process(question, ProcessingOptions())
         }
         let options = GenerationOptions(maxTokens: 256, stopTokens: folder.processor.stopTokens)
         return try Generator(model).generate(sequences, sequences.map { _ in options }).map { result in

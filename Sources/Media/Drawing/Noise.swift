@@ -1,4 +1,19 @@
 extension Image {
+    /// A picture of the same size whose bytes are all random.
+    public static func noise(like image: Image, using generator: inout SeededGenerator) -> Image {
+        let count = image.pixels.count
+        let pixels = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            var bits: UInt64 = 0
+            for index in 0..<count {
+                if index.isMultiple(of: 8) { bits = generator.next() }
+                buffer[index] = UInt8(truncatingIfNeeded: bits)
+                bits >>= 8
+            }
+            filled = count
+        }
+        return Image(width: image.width, height: image.height, pixels: pixels)
+    }
+
     /// Standard normal values times 32, to be added without computing logarithms pixel by pixel.
     private static let normals: [Int32] = {
         var generator = SeededGenerator(seed: 0x4E4F_4953_45)

@@ -17,7 +17,7 @@ public struct ConfigurationError: Error, Sendable, Hashable, CustomStringConvert
 }
 
 /// A JSON value.
-public enum JSONValue: Decodable, Sendable, Hashable {
+public enum JSONValue: Codable, Sendable, Hashable {
     case null
     case bool(Bool)
     case number(Double)
@@ -41,6 +41,27 @@ public enum JSONValue: Decodable, Sendable, Hashable {
             self = .object(try container.decode([String: JSONValue].self))
         }
     }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .null: try container.encodeNil()
+        case .bool(let value): try container.encode(value)
+        case .number(let value): try container.encode(value)
+        case .string(let value): try container.encode(value)
+        case .array(let values): try container.encode(values)
+        case .object(let fields): try container.encode(fields)
+        }
+    }
+
+    /// This value with another in its place; objects are merged field by field, and null takes a field away (RFC 7386).
+    public func replaced(by other: JSONValue) -> JSONValue {
+        guard case .object(let new) = other else { return other }
+        var fields: [String: JSONValue] = [:]
+        if case .object(let old) = self { fields = old }
+        for (name, value) in new { fields[name] = value == .null ? nil : (fields[name] ?? .null).replaced(by: value) }
+        return .object(fields)
+    }
 }
 
 /// Reads a published configuration field by field, and remembers which fields it read: what is left over and not known
@@ -59,8 +80,12 @@ public final class ConfigurationReader {
 
     /// Reads a JSON file whose top level is an object. Configurations are small: 16 MiB is the limit.
     ///
-    /// - Parameter overrides: values to take instead of the file's.
-    public convenience init(contentsOf url: URL, overriding overrides: [String: JSONValue] = [:]) throws {
+    /// - Parameters:
+    ///   - overrides: values to take instead of the file's.
+    ///   - changes: an object whose fields are merged into the file's, objects in it too.
+    public convenience init(
+        contentsOf url: URL, overriding overrides: [String: JSONValue] = [:], merging changes: JSONValue? = nil
+    ) throws {
         let name = url.path
         guard let size = try? url.resourceValues(forKeys: [.fileSizeKey]).fileSize else {
             throw ConfigurationError(file: name, reason: "is missing or cannot be read")
@@ -72,7 +97,7 @@ public final class ConfigurationReader {
         do { data = try Data(contentsOf: url) } catch {
             throw ConfigurationError(file: name, reason: "cannot be read: \(error.localizedDescription)")
         }
-        try self.init(json: data, file: name, overriding: overrides)
+        try self.init(json: data, file: name, overriding: overrides, merging: changes)
     }
 
     /// Reads JSON whose top level is an object.
@@ -80,9 +105,14 @@ public final class ConfigurationReader {
     /// - Parameter file: stands for it in errors.
     public convenience init(json: String, file: String) throws { try self.init(json: Data(json.utf8), file: file) }
 
-    private convenience init(json: Data, file: String, overriding overrides: [String: JSONValue] = [:]) throws {
+    private convenience init(
+        json: Data, file: String, overriding overrides: [String: JSONValue] = [:], merging changes: JSONValue? = nil
+    ) throws {
         do {
-            let fields = try JSONDecoder().decode([String: JSONValue].self, from: json)
+            var fields = try JSONDecoder().decode([String: JSONValue].self, from: json)
+            if let changes, case .object(let merged) = JSONValue.object(fields).replaced(by: changes) {
+                fields = merged
+            }
             self.init(file: file, fields: fields.merging(overrides) { $1 })
         } catch {
             throw ConfigurationError(file: file, reason: "is not a JSON object; is the file complete?")

@@ -42,3 +42,22 @@ public struct Message: Sendable, Hashable {
 }
 
 public typealias Conversation = [Message]
+
+extension [Message] {
+    /// Puts noise in the place of all pictures and frames, of the same sizes: what is answered then is answered from
+    /// the words alone.
+    public mutating func hidePictures(using generator: inout SeededGenerator) {
+        for message in indices {
+            for part in self[message].parts.indices {
+                switch self[message].parts[part] {
+                case .text: break
+                case .image(let image):
+                    self[message].parts[part] = .image(.noise(like: image, using: &generator))
+                case .video(var video):
+                    video.frames = video.frames.map { .noise(like: $0, using: &generator) }
+                    self[message].parts[part] = .video(video)
+                }
+            }
+        }
+    }
+}

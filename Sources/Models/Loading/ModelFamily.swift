@@ -3,12 +3,9 @@ public import NN
 public import Text
 
 /// A family of models as its released files describe it: builds the model and the processor.
-public protocol ModelFamily: Sendable {
+public protocol ModelFamily: DescribedModel {
     /// Builds the model from the store, whose keys are the released ones, and checks that nothing is missing or left.
     func makeModel(_ store: ParameterStore) throws -> VisionLanguageModel
-
-    /// The name under which the model knows a key of a checkpoint: newer libraries write other prefixes.
-    func canonicalName(_ key: String) -> String
 
     /// The name under which the reference library's current version knows a parameter: adapters are written under it.
     func libraryName(_ name: String) -> String
@@ -24,19 +21,14 @@ public protocol ModelFamily: Sendable {
 
     /// Mean and deviation of the pixels that the published tower was trained on; nil where it is not told.
     var publishedNormalization: PixelNormalization? { get }
-
-    /// The part of the model that a parameter belongs to.
-    func part(of parameterName: String) -> ModelPart
-
-    /// Layers and widths of a part in a few words; nil for parts that the model does not have.
-    func description(of part: ModelPart) -> String?
 }
 
 extension ModelFamily {
     public var publishedNormalization: PixelNormalization? { nil }
     public func libraryName(_ name: String) -> String { name }
-    public func part(of parameterName: String) -> ModelPart { .other }
-    public func description(of part: ModelPart) -> String? { nil }
+    public func makeParameters(_ store: ParameterStore) throws -> DecoderConfiguration? {
+        try makeModel(store).decoder.configuration
+    }
 }
 
 /// The families that Omma reads, by the `model_type` of their configuration.
@@ -57,6 +49,28 @@ public enum ModelRegistry {
         "pointsv1.5_chat": { try ModelDesign(points15: $0) },
     ]
 
+    /// Encoders that have no language model behind them, by the same field.
+    public static let encoders: [String: @Sendable (ConfigurationReader) throws -> any DescribedModel] = [
+        "navit": { try NaViT($0) }
+    ]
+
+    /// Reads the configuration of anything that has parameters.
+    public static func described(_ reader: ConfigurationReader) throws -> any DescribedModel {
+        try encoders[reader.string("model_type")]?(reader) ?? configuration(reader)
+    }
+
+    /// A reader of an encoder's configuration.
+    ///
+    /// - Parameter use: what asks for this type, in words.
+    public static func reader(_ file: URL, ofType type: String, for use: String) throws -> ConfigurationReader {
+        let reader = try ConfigurationReader(contentsOf: file)
+        let found = try reader.string("model_type")
+        guard found == type else {
+            throw reader.failure("model_type", "is '\(found)'; \(use) needs a model of type '\(type)'")
+        }
+        return reader
+    }
+
     /// Reads the configuration of a checkpoint folder.
     ///
     /// - Parameter overrides: fields to take instead of the file's.
@@ -70,6 +84,9 @@ public enum ModelRegistry {
     /// Reads a configuration. An unknown `model_type` is an error that lists the known ones.
     public static func configuration(_ reader: ConfigurationReader) throws -> any ModelFamily {
         let type = try reader.string("model_type")
+        guard encoders[type] == nil else {
+            throw reader.failure("model_type", "'\(type)' is an encoder: it has no language model that could answer")
+        }
         guard let read = families[type] else {
             throw reader.failure(
                 "model_type",

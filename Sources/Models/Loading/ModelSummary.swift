@@ -35,8 +35,8 @@ public struct ModelSummary: Sendable, Codable {
     }
 
     public struct Limits: Sendable, Codable {
-        /// Tokens of a sequence.
-        public var context: Int
+        /// Tokens of a sequence; nil in encoders, which have none.
+        public var context: Int?
         /// Pixels of a picture once it is resized.
         public var minPixels: Int?
         public var maxPixels: Int?
@@ -67,7 +67,7 @@ public struct ModelSummary: Sendable, Codable {
     public var dtype: String
     /// Files with weights.
     public var files: Int
-    /// Memory that keys and values of one token take.
+    /// Memory that keys and values of one token take; 0 in encoders.
     public var cacheBytesPerToken: Int
     public var tokenizer: TokenizerSummary?
     public var hasChatTemplate: Bool
@@ -86,34 +86,35 @@ public struct ModelSummary: Sendable, Codable {
     /// error; what else is missing stands in `problems`.
     public init(folder url: URL) throws {
         let reader = try ConfigurationReader(contentsOf: url.appending(path: "config.json"))
-        let family = try ModelRegistry.configuration(reader)
+        let family = try ModelRegistry.described(reader)
         var problems: [String] = []
         let stored = StoredWeights(url, family, default: StoredWeights.type(reader), &problems)
         try self.init(family, reader, stored, problems)
         folder = url.path
-        readTexts(url, family)
+        if let family = family as? any ModelFamily { readTexts(url, family) }
     }
 
     /// Builds the preset's model without memory.
     public init(_ preset: Preset) throws {
         let reader = try preset.reader()
         try self.init(
-            ModelRegistry.configuration(reader), reader, StoredWeights(main: StoredWeights.type(reader)), [])
+            ModelRegistry.described(reader), reader, StoredWeights(main: StoredWeights.type(reader)), [])
         self.preset = preset.name
         origin = preset.origin
     }
 
     private init(
-        _ family: any ModelFamily, _ reader: ConfigurationReader, _ stored: StoredWeights, _ problems: [String]
+        _ family: any DescribedModel, _ reader: ConfigurationReader, _ stored: StoredWeights, _ problems: [String]
     ) throws {
         self.problems = problems
         modelType = try reader.string("model_type")
-        let model = try family.makeModel(ParameterStore(.shapes))
+        let store = ParameterStore(.shapes)
+        let decoder = try family.makeParameters(store)
 
         var counts: [ModelPart: (parameters: Int, bytes: Int)] = [:]
         var absent: [String] = []
         var misshapen: [String] = []
-        for parameter in model.store.parameters {
+        for parameter in store.parameters {
             let entry = stored.entries[parameter.name]
             if entry == nil, stored.files > 0 { absent.append(parameter.name) }
             if let entry, entry.shape != parameter.shape { misshapen.append(parameter.name) }
@@ -135,9 +136,9 @@ public struct ModelSummary: Sendable, Codable {
         bytes = parts.reduce(0) { $0 + $1.bytes }
         dtype = stored.types
         files = stored.files
-        let decoder = model.decoder.configuration
-        cacheBytesPerToken = decoder.layers * 2 * decoder.keyValueHeads * decoder.headSize * stored.main.size
-        limits = Limits(context: family.contextLength, pictureTokens: [])
+        cacheBytesPerToken =
+            decoder.map { $0.layers * 2 * $0.keyValueHeads * $0.headSize * stored.main.size } ?? 0
+        limits = Limits(context: (family as? any ModelFamily)?.contextLength, pictureTokens: [])
         hasChatTemplate = false
     }
 

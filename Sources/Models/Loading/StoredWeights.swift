@@ -19,7 +19,7 @@ struct StoredWeights {
     }
 
     /// - Parameter fallback: the type where there are no weights.
-    init(_ url: URL, _ family: any ModelFamily, default fallback: DType, _ problems: inout [String]) {
+    init(_ url: URL, _ family: any DescribedModel, default fallback: DType, _ problems: inout [String]) {
         main = fallback
         types = "none"
         do {

@@ -14,7 +14,7 @@ public struct Preset: Sendable {
     }
 
     /// All presets, a system at a time, small ones first.
-    public static let all: [Preset] = nvlm + mm1 + points + internVL2 + qwenVL + qwen2VL
+    public static let all: [Preset] = nvlm + mm1 + navit + points + internVL2 + qwenVL + qwen2VL
 
     /// The preset of this name, in upper or lower case.
     ///
@@ -29,8 +29,11 @@ public struct Preset: Sendable {
         try ConfigurationReader(json: configuration, file: "preset \(name)")
     }
 
-    /// What the configuration describes. Throws `ConfigurationError`.
+    /// What the configuration describes. Throws `ConfigurationError`, as it does for a preset of an encoder.
     public func family() throws -> any ModelFamily { try ModelRegistry.configuration(reader()) }
+
+    /// What the configuration describes, encoders included. Throws `ConfigurationError`.
+    public func model() throws -> any DescribedModel { try ModelRegistry.described(reader()) }
 }
 
 public enum PresetError: Error, Sendable, Hashable, CustomStringConvertible {

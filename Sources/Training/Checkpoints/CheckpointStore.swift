@@ -82,6 +82,43 @@ struct CheckpointStore {
         }
     }
 
+    // MARK: - beginning
+
+    /// Where a run starts: in a checkpoint, or in a copy of the model's files.
+    struct Beginning {
+        var folder: URL
+        /// What every checkpoint gets beside its weights.
+        var files: ModelFiles
+        var state: TrainingState
+        var resumedFrom: URL?
+    }
+
+    /// Finds the newest whole checkpoint, or makes the output of a new run.
+    ///
+    /// - Throws: `CheckpointError.exists` when the output holds a run and `resume` is false.
+    func begin(_ loaded: Recipe.Loaded, resume: Bool, _ observer: any TrainingObserver) throws -> Beginning {
+        let base = output.appendingPathComponent("base")
+        if resume {
+            for name in removePartial() { observer.note("removed \(name), a save that was cut short") }
+            let found = try newest()
+            for line in found.damaged { observer.note("passed over \(line)") }
+            let changes = RecipeComparison.differences(found.state.recipe, loaded.text)
+            if !changes.isEmpty { throw CheckpointError.changedRecipe(folder: found.folder.path, lines: changes) }
+            // Not those of the checkpoint that the run goes on from: it makes room for newer ones.
+            if !FileManager.default.fileExists(atPath: base.path) {
+                try ModelFiles(folder: found.folder).copy(to: base)
+            }
+            return Beginning(
+                folder: found.folder, files: ModelFiles(folder: base), state: found.state, resumedFrom: found.folder)
+        }
+        if !folders().isEmpty { throw CheckpointError.exists(folder: output.path) }
+        var state = TrainingState()
+        state.recipe = loaded.text
+        try loaded.recipe.model.copyFiles(to: base)
+        try loaded.recipe.model.applyPixelLimits(in: ModelFiles(folder: base))
+        return Beginning(folder: base, files: ModelFiles(folder: base), state: state, resumedFrom: nil)
+    }
+
     // MARK: - reading
 
     struct Found {

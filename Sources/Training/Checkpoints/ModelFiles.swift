@@ -24,6 +24,27 @@ struct ModelFiles {
         }
     }
 
+    /// Copies the named files into `target`; all of them must be there.
+    func copy(_ names: [String], to target: URL) throws {
+        for name in names {
+            let source = folder.appendingPathComponent(name)
+            guard let data = try? Data(contentsOf: source) else {
+                throw ConfigurationError(file: source.path, reason: "cannot be read")
+            }
+            try atomicWrite(target.appendingPathComponent(name).path, data)
+        }
+    }
+
+    /// Merges an object into that of a JSON file, field by field.
+    func merge(_ values: JSONValue, into name: String) throws {
+        let file = folder.appendingPathComponent(name)
+        guard let data = try? Data(contentsOf: file), let old = try? JSONDecoder().decode(JSONValue.self, from: data)
+        else { throw ConfigurationError(file: file.path, reason: "is missing or no JSON object") }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try atomicWrite(file.path, encoder.encode(old.replaced(by: values)))
+    }
+
     /// Replaces fields of a JSON file; fields of a nested object are named with a dot. A field that is nowhere in the
     /// file is added at the top.
     func set(_ values: [String: Any], in name: String) throws {

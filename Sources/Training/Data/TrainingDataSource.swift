@@ -52,6 +52,24 @@ public struct SyntheticSource: TrainingDataSource {
     }
 }
 
+/// Another source with noise in place of its pictures.
+struct BlindSource: TrainingDataSource {
+    private let source: any TrainingDataSource
+
+    init(_ source: any TrainingDataSource) { self.source = source }
+
+    var name: String { source.name }
+    var count: Int? { source.count }
+
+    func sample(at index: Int) throws -> TrainingSample {
+        var sample = try source.sample(at: index)
+        var generator = SeededGenerator(seed: 0x626C_696E_64, stream: UInt64(truncatingIfNeeded: index))
+        sample.conversation.hidePictures(using: &generator)
+        sample.regions = []
+        return sample
+    }
+}
+
 extension SyntheticSample {
     /// Questions and answers as turns, with the picture before the first question.
     public var conversation: Conversation {

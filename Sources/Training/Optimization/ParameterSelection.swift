@@ -31,11 +31,18 @@ struct ParameterSelection {
 
     init(_ patterns: [String], of model: VisionLanguageModel) { self.init(patterns, part: model.part) }
 
-    func contains(_ name: String) -> Bool { patterns.contains { matches($0, name) } }
+    /// Whether some pattern fits, and none of those that begin with `!`.
+    func contains(_ name: String) -> Bool {
+        patterns.contains { !$0.hasPrefix("!") && matches($0, name) }
+            && !patterns.contains { $0.hasPrefix("!") && matches(String($0.dropFirst()), name) }
+    }
 
     /// Patterns that fit none of `names`: mistakes, most likely.
     func idle(among names: [String]) -> [String] {
-        patterns.filter { pattern in !names.contains { matches(pattern, $0) } }
+        patterns.filter { pattern in
+            let plain = pattern.hasPrefix("!") ? String(pattern.dropFirst()) : pattern
+            return !names.contains { matches(plain, $0) }
+        }
     }
 
     /// Whether `name` belongs to the part that `pattern` names, or fits the pattern, in which `*` stands for anything.

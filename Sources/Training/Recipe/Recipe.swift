@@ -1,4 +1,5 @@
 public import Data
+public import Models
 public import NN
 public import Torch
 
@@ -26,7 +27,22 @@ public struct Recipe: Sendable, Equatable {
     public var maxSkippedSamples: Double
     /// What `evaluate_every` measures on.
     public var heldOut: HeldOut?
+    /// What an encoder without a language model learns by; nil in recipes of language models.
+    public var objective: Objective?
     public var stages: [Stage]
+
+    public struct Objective: Sendable, Equatable {
+        /// Classes of what pictures show, each a yes-or-no question (NaViT, section 3.1).
+        public enum Kind: String, Sendable, CaseIterable {
+            case classification
+        }
+
+        public var kind: Kind
+        /// The sizes that pictures are seen at.
+        public var resolution: ResolutionSampling
+        /// Patches that are left out while it learns.
+        public var dropping: TokenDropping
+    }
 
     public enum Precision: String, Sendable, CaseIterable {
         case f32, bf16
@@ -36,6 +52,12 @@ public struct Recipe: Sendable, Equatable {
 
     public struct Model: Sendable, Equatable {
         public var start: Start
+        /// A folder whose `vocab.json` and `merges.txt` the model takes, for models that differ in their special tokens
+        /// only; nil where the model's own folder has a whole tokenizer.
+        public var vocabulary: String?
+        /// Fields of the folder's `config.json` to replace, with objects merged field by field; for models that start at
+        /// random.
+        public var configuration: JSONValue?
         /// Limits of a picture's size in pixels; those of the folder's `preprocessor_config.json` where not named.
         public var minPixels: Int?
         public var maxPixels: Int?
@@ -58,7 +80,7 @@ public struct Recipe: Sendable, Equatable {
     public struct Stage: Sendable, Equatable {
         public var name: String
         /// What learns: names of parts (`tower`, `merger`, `embedding`, `decoder`, `head`, `all`) or patterns of
-        /// parameter names (`model.layers.0.*`). All else is frozen.
+        /// parameter names (`model.layers.0.*`), and of what does not after all with a `!` before it. All else is frozen.
         public var train: [String]
         /// Low-rank adapters that learn instead, over linear layers that stay as they are.
         public var lora: LowRank?
@@ -127,6 +149,8 @@ public struct Recipe: Sendable, Equatable {
         public var kind: Kind
         /// How often samples are drawn from here, relative to the other sources.
         public var weight: Double
+        /// Whether noise stands in for every picture, as a model without eyes would have it.
+        public var isBlind = false
 
         public enum Kind: Sendable, Equatable {
             case synthetic(SyntheticOptions)
@@ -138,6 +162,8 @@ public struct Recipe: Sendable, Equatable {
     public struct HeldOut: Sendable, Equatable {
         public var samples: Int
         public var data: [Source]
+        /// Whether the same samples are measured with noise in place of their pictures, too.
+        public var comparesBlind = false
     }
 
     /// Steps of all stages together.

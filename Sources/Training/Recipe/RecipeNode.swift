@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Models
 internal import Yams
 
 /// A mapping of the YAML file, read field by field. What is left unread at the end is an error, so that a misspelled
@@ -17,6 +18,34 @@ final class RecipeNode {
         self.file = file
         self.path = path
         self.mapping = mapping
+    }
+
+    /// A file's tree as it was read.
+    struct Root {
+        let file: String
+        let node: Node
+    }
+
+    /// Reads a file of YAML.
+    static func root(of url: URL) throws -> Root {
+        let text: String
+        do { text = try String(contentsOf: url, encoding: .utf8) } catch {
+            throw RecipeError(file: url.path, reason: "cannot be read; give the path of a file in YAML")
+        }
+        return try root(of: text, file: url.path)
+    }
+
+    static func root(of text: String, file: String) throws -> Root {
+        do {
+            guard let node = try Yams.compose(yaml: text) else { throw RecipeError(file: file, reason: "is empty") }
+            return Root(file: file, node: node)
+        } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
+            throw RecipeError(
+                file: file, line: context.mark.line, key: keys.sorted().joined(separator: ", "),
+                reason: "is there twice")
+        } catch let error as YamlError {
+            throw RecipeError(file: file, reason: "is not valid YAML: \(error)")
+        }
     }
 
     private func key(_ field: String) -> String { path.isEmpty ? field : "\(path).\(field)" }
@@ -129,6 +158,53 @@ final class RecipeNode {
         }
         return try items.enumerated().map { index, item in
             try RecipeNode(file: file, path: "\(key(field)).\(index)", node: item)
+        }
+    }
+
+    /// All keys, in order, of a mapping whose keys are free.
+    var keys: [String] { mapping.map { $0.key.string ?? "" } }
+
+    func isList(_ field: String) -> Bool {
+        if case .sequence? = node(field) { return true }
+        return false
+    }
+
+    func isEmptyList(_ field: String) -> Bool { node(field)?.sequence?.isEmpty == true }
+
+    /// The items of a list, whatever they are.
+    func items(_ field: String) throws -> [Node] {
+        let found = try required(field)
+        guard case .sequence(let items) = found, !items.isEmpty else {
+            throw failure(field, "must be a list that is not empty", at: found)
+        }
+        return Array(items)
+    }
+
+    /// A mapping as JSON, for files that are written in it; nil where the field is missing.
+    func json(_ field: String) throws -> JSONValue? {
+        guard let found = node(field) else { return nil }
+        guard case .mapping = found else {
+            throw failure(field, "must be a list of `key: value` lines", at: found)
+        }
+        return Self.json(found)
+    }
+
+    private static func json(_ node: Node) -> JSONValue {
+        switch node {
+        case .mapping(let mapping):
+            .object(
+                Dictionary(mapping.map { ($0.key.string ?? "", json($0.value)) }, uniquingKeysWith: { $1 }))
+        case .sequence(let items): .array(items.map(json))
+        default:
+            if node.null != nil {
+                .null
+            } else if let value = node.bool {
+                .bool(value)
+            } else if let value = node.float {
+                .number(value)
+            } else {
+                .string(node.string ?? "")
+            }
         }
     }
 

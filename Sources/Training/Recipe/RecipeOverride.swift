@@ -7,6 +7,12 @@ struct RecipeOverride {
     let path: [String]
     let value: Node
 
+    /// - Parameter key: the path with dots.
+    init(_ key: String, _ value: Node) {
+        path = key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        self.value = value
+    }
+
     init(_ text: String) throws {
         let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 2, !parts[0].isEmpty else {

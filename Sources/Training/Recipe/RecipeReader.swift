@@ -1,5 +1,6 @@
 internal import Data
 public import Foundation
+internal import Models
 internal import NN
 internal import Yams
 
@@ -16,30 +17,22 @@ extension Recipe {
     /// - Parameter overrides: `KEY=VALUE` with dotted keys, applied before anything is checked.
     /// - Throws: `RecipeError` with line and key of the first mistake.
     public static func load(_ url: URL, overrides: [String] = []) throws -> Loaded {
-        let text: String
-        do { text = try String(contentsOf: url, encoding: .utf8) } catch {
-            throw RecipeError(file: url.path, reason: "cannot be read; give the path of a recipe in YAML")
-        }
-        return try parse(text, file: url.path, folder: url.deletingLastPathComponent(), overrides: overrides)
+        try read(
+            RecipeNode.root(of: url), folder: url.deletingLastPathComponent(),
+            replacing: overrides.map(RecipeOverride.init))
     }
 
     /// Reads a recipe from its text; relative paths start from `folder`.
     public static func parse(_ text: String, file: String, folder: URL, overrides: [String] = []) throws -> Loaded {
-        var root: Node
-        do {
-            guard let node = try Yams.compose(yaml: text) else { throw RecipeError(file: file, reason: "is empty") }
-            root = node
-        } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
-            throw RecipeError(
-                file: file, line: context.mark.line, key: keys.sorted().joined(separator: ", "),
-                reason: "is there twice")
-        } catch let error as YamlError {
-            throw RecipeError(file: file, reason: "is not valid YAML: \(error)")
-        }
-        for override in overrides { root = try RecipeOverride(override).applied(to: root) }
-        let canonical = try Yams.serialize(node: root, allowUnicode: true)
-        let node = try RecipeNode(file: file, path: "", node: root)
-        return Loaded(recipe: try Recipe(node, folder: folder), text: canonical)
+        try read(RecipeNode.root(of: text, file: file), folder: folder, replacing: overrides.map(RecipeOverride.init))
+    }
+
+    /// Reads a recipe from its tree, after replacements.
+    static func read(_ root: RecipeNode.Root, folder: URL, replacing replacements: [RecipeOverride]) throws -> Loaded {
+        let node = try replacements.reduce(root.node) { try $1.applied(to: $0) }
+        let canonical = try Yams.serialize(node: node, allowUnicode: true)
+        return Loaded(
+            recipe: try Recipe(RecipeNode(file: root.file, path: "", node: node), folder: folder), text: canonical)
     }
 
     init(_ node: RecipeNode, folder: URL) throws {
@@ -54,6 +47,7 @@ extension Recipe {
         threads = try node.integer("threads", default: 1, in: 1...256)
         maxSkippedSteps = try node.integer("max_skipped_steps", default: 3, in: 0...1_000_000)
         maxSkippedSamples = try node.number("max_skipped_samples", default: 0.001, in: 0...1)
+        objective = try node.mapping("objective").map { try Objective($0) }
         heldOut = try node.mapping("held_out").map { try HeldOut($0, folder: folder) }
         stages = try node.mappings("stages").map { try Stage($0, folder: folder) }
         var names: Set<String> = []
@@ -67,10 +61,30 @@ extension Recipe {
     }
 }
 
+extension Recipe.Objective {
+    init(_ node: RecipeNode) throws {
+        kind = try node.choice("kind", default: nil)
+        let sides = node.has("sides") ? try node.numbers("sides", count: 2) : [64, 256]
+        guard sides[0] >= 1, sides[0] <= sides[1], sides[1] <= 16384 else {
+            throw node.failure("sides", "must be two numbers from 1 to 16384, the smaller one first")
+        }
+        resolution = ResolutionSampling(sides: sides[0]...sides[1])
+        dropping = .constant(0)
+        if let drop = try node.mapping("drop") {
+            let mean = try drop.number("mean", in: 0...0.99)
+            let maximum = try drop.number("maximum", default: mean, in: mean...0.99)
+            dropping = mean < maximum && mean > 0 ? .beta(mean: mean, maximum: maximum) : .constant(mean)
+            try drop.finish()
+        }
+        try node.finish()
+    }
+}
+
 extension Recipe.HeldOut {
     init(_ node: RecipeNode, folder: URL) throws {
         samples = try node.integer("samples", in: 1...1_000_000)
         data = try node.mappings("data").map { try Recipe.Source($0, folder: folder) }
+        comparesBlind = try node.flag("blind", default: false)
         try node.finish()
     }
 }
@@ -88,6 +102,11 @@ extension Recipe.Model {
             throw node.failure(
                 "checkpoint", "or random must be there, one of them: the folder to start from, with or without weights")
         }
+        configuration = try node.json("config")
+        if case .checkpoint = start, configuration != nil {
+            throw node.failure("config", "has no use beside checkpoint: weights come with their own config.json")
+        }
+        vocabulary = node.has("vocabulary") ? resolve(try node.string("vocabulary"), folder) : nil
         minPixels = node.has("min_pixels") ? try node.integer("min_pixels", in: 1...(1 << 32)) : nil
         maxPixels = node.has("max_pixels") ? try node.integer("max_pixels", in: 1...(1 << 32)) : nil
         try node.finish()
@@ -176,6 +195,7 @@ extension Recipe.Batch {
 extension Recipe.Source {
     init(_ node: RecipeNode, folder: URL) throws {
         weight = try node.number("weight", default: 1, in: 0...1e9)
+        isBlind = try node.flag("blind", default: false)
         if let synthetic = try node.mapping("synthetic") {
             kind = .synthetic(try SyntheticOptions(synthetic))
         } else {

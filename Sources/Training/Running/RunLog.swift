@@ -42,6 +42,8 @@ public final class RunLog: TrainingObserver {
         /// Of the last step.
         var regionLosses: [String: Double]?
         var accuracy: Double?
+        var blindLoss: Double?
+        var blindAccuracy: Double?
         var tokens: Int?
         var supervisedTokens: Int?
         var pictures: Int?
@@ -118,12 +120,21 @@ public final class RunLog: TrainingObserver {
     }
 
     public func evaluation(_ record: EvaluationRecord) {
+        let blind = record.blind.map {
+            "; blind: loss \(Format.decimal($0.loss, 4)), \(Format.decimal($0.accuracy * 100, 1)) %"
+        }
         say(
             "step \(Format.grouped(record.step)), held out: loss \(Format.decimal(record.loss, 4)), "
-                + "\(Format.decimal(record.accuracy * 100, 1)) % of answer tokens right")
+                + "\(Format.decimal(record.accuracy * 100, 1)) % of answer tokens right" + (blind ?? ""))
         write(
-            Line(event: "evaluation", step: record.step, loss: record.loss, accuracy: record.accuracy))
-        board.scalars([("held_out/loss", record.loss), ("held_out/accuracy", record.accuracy)], step: record.step)
+            Line(
+                event: "evaluation", step: record.step, loss: record.loss, accuracy: record.accuracy,
+                blindLoss: record.blind?.loss, blindAccuracy: record.blind?.accuracy))
+        var scalars = [("held_out/loss", record.loss), ("held_out/accuracy", record.accuracy)]
+        if let blind = record.blind {
+            scalars += [("held_out/blind_loss", blind.loss), ("held_out/blind_accuracy", blind.accuracy)]
+        }
+        board.scalars(scalars, step: record.step)
     }
 
     public func checkpoint(_ folder: URL, step: Int) {

@@ -104,14 +104,16 @@ extension [Recipe.Source] {
 
 extension Recipe.Source {
     func open(for processor: any ConversationProcessor) throws -> any TrainingDataSource {
+        let source: any TrainingDataSource
         switch kind {
-        case .synthetic(let options): try SyntheticSource(options)
+        case .synthetic(let options): source = try SyntheticSource(options)
         case .messages(let file, let images, let unmarked):
-            ConversationSource(
+            source = ConversationSource(
                 try ConversationFile(
                     URL(fileURLWithPath: file), images: URL(fileURLWithPath: images), unmarked: unmarked),
                 sampling: processor.videoSampling)
         }
+        return isBlind ? BlindSource(source) : source
     }
 }
 

@@ -4,15 +4,10 @@ internal import NN
 internal import Torch
 
 /// Runs a recipe from its first stage to its last, or from where an earlier run stopped.
-public final class Trainer {
-    public enum Outcome: Sendable, Equatable {
-        case finished(checkpoint: String)
-        /// Asked to stop; the checkpoint holds all that was done.
-        case stopped(checkpoint: String, signal: String?)
-    }
+public final class Trainer: RecipeTrainer {
+    public typealias Outcome = RecipeOutcome
 
     public let recipe: Recipe
-    private let recipeText: String
     private let observer: any TrainingObserver
     private let checkpoints: CheckpointStore
     let files: ModelFiles
@@ -37,39 +32,14 @@ public final class Trainer {
     /// - Throws: `CheckpointError.exists` when the output holds a run and `resume` is false.
     public init(_ loaded: Recipe.Loaded, resume: Bool, observer: any TrainingObserver) throws {
         recipe = loaded.recipe
-        recipeText = loaded.text
         self.observer = observer
         threads = WorkerThreads(recipe.threads)
-        let output = URL(fileURLWithPath: recipe.output)
-        checkpoints = CheckpointStore(output: output, keep: recipe.keep)
-        let folder: URL
-        if resume {
-            for name in checkpoints.removePartial() { observer.note("removed \(name), a save that was cut short") }
-            let found = try checkpoints.newest()
-            for line in found.damaged { observer.note("passed over \(line)") }
-            let changes = RecipeComparison.differences(found.state.recipe, recipeText)
-            if !changes.isEmpty { throw CheckpointError.changedRecipe(folder: found.folder.path, lines: changes) }
-            state = found.state
-            resumedFrom = found.folder
-            folder = found.folder
-        } else {
-            if !checkpoints.folders().isEmpty { throw CheckpointError.exists(folder: output.path) }
-            state = TrainingState()
-            state.recipe = recipeText
-            resumedFrom = nil
-            folder = output.appendingPathComponent("base")
-            try FileManager.default.createDirectory(at: output, withIntermediateDirectories: true)
-            try ModelFiles(folder: URL(fileURLWithPath: recipe.model.folder)).copy(to: folder)
-            try recipe.model.applyPixelLimits(in: ModelFiles(folder: folder))
-        }
-        // Not those of the checkpoint that the run goes on from: it makes room for newer ones.
-        let base = output.appendingPathComponent("base")
-        if !FileManager.default.fileExists(atPath: base.path) {
-            try FileManager.default.createDirectory(at: base, withIntermediateDirectories: true)
-            try ModelFiles(folder: folder).copy(to: base)
-        }
-        files = ModelFiles(folder: base)
-        let description = try ModelFolder(folder)
+        checkpoints = CheckpointStore(output: URL(fileURLWithPath: recipe.output), keep: recipe.keep)
+        let start = try checkpoints.begin(loaded, resume: resume, observer)
+        state = start.state
+        resumedFrom = start.resumedFrom
+        files = start.files
+        let description = try ModelFolder(start.folder)
         processor = description.processor
         family = description.family
         let needsHeldOut = recipe.stages.contains { $0.evaluateEvery > 0 }
@@ -118,6 +88,13 @@ public final class Trainer {
         return .finished(checkpoint: last?.path ?? recipe.output)
     }
 
+    public var parameterCount: Int { model.store.parameters.reduce(0) { $0 + $1.count } }
+    public var counters: TrainingState.Counters { state.counters }
+    public var step: Int { state.step }
+
+    /// Measures the model as it is on the held-out samples; nil where the recipe asks for no such thing.
+    public func evaluate() throws -> EvaluationRecord? { try heldOut?(model, threads: threads, step: state.step) }
+
     private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, isStopped: Bool) {
         let runner = try StageRunner(
             stage, index: state.stage, recipe: recipe, model: model, adapters: attachAdapters(stage), masters: masters,
@@ -133,7 +110,7 @@ public final class Trainer {
             try willStep(state.step)
             let (report, rate) = try runner.run(
                 batch, stageStep: state.stageStep, history: state.losses ?? LossHistory())
-            if state.step == 0 { try check(report, runner, batch) }
+            if state.step <= 1 { try check(report, runner, batch) }
             let now = ContinuousClock.now
             try account(report, batch, runner, seconds: (now - clock).seconds)
             observer.step(
@@ -200,16 +177,23 @@ public final class Trainer {
         }
     }
 
-    /// After the first step: whatever is to learn must have been reached.
+    /// After the first steps: whatever is to learn must have been reached.
     private func check(_ report: StepReport, _ runner: StageRunner, _ batch: BatchPacker.Step) throws {
-        let share = Double(report.supervisedTokens) / Double(max(1, report.tokens))
-        observer.note(
-            "first batch: \(report.samples) samples, \(report.tokens) tokens, \(report.patches) patches; loss on "
-                + "\(report.supervisedTokens) tokens (\(Int((share * 100).rounded())) %)")
+        if state.step == 0 {
+            let share = Double(report.supervisedTokens) / Double(max(1, report.tokens))
+            observer.note(
+                "first batch: \(report.samples) samples, \(report.tokens) tokens, \(report.patches) patches; loss on "
+                    + "\(report.supervisedTokens) tokens (\(Int((share * 100).rounded())) %)")
+        }
         guard report.isApplied, report.samples > 0 else { return }
         // No gradient passes a new adapter's `up`, which is zero, to its `down`.
-        let idle = try runner.optimizer.unreached().filter { !$0.hasSuffix(LowRankAdapters.downSuffix) }
-        if !idle.isEmpty { throw TrainingError.noGradient(stage: runner.stage.name, parameters: idle) }
+        // An expert that no token chose may be chosen later.
+        let idle = try runner.optimizer.unreached().filter {
+            !$0.hasSuffix(LowRankAdapters.downSuffix) && !$0.contains(".experts.")
+        }
+        // Nor a closed gate of cross-attention to what lies behind it; after one step gates are open.
+        let isBehindGates = state.step == 0 && model.decoder.configuration.crossAttentionEvery != nil
+        if !idle.isEmpty, !isBehindGates { throw TrainingError.noGradient(stage: runner.stage.name, parameters: idle) }
     }
 
     private func save(_ runner: StageRunner) throws -> URL {
@@ -260,13 +244,24 @@ extension Optimizer {
     /// Names of parameters whose collected gradient is nothing at all.
     func unreached() throws -> [String] {
         try groups.flatMap(\.slots).filter { slot in
-            // Of the region heads a batch without writing or charts leaves parts idle.
-            try !slot.parameter.name.hasPrefix(RegionHeads.prefix) && slot.gradient.abs().amax().item() == 0
+            // Of the region heads a batch without writing or charts leaves parts idle, and the gradient of a single
+            // number, such as a gate, may round to zero.
+            try !slot.parameter.name.hasPrefix(RegionHeads.prefix) && slot.parameter.count > 1
+                && slot.gradient.abs().amax().item() == 0
         }.map(\.parameter.name)
     }
 }
 
 extension Recipe.Model {
+    /// Copies what stands beside weights, with the vocabulary from where the recipe says.
+    func copyFiles(to target: URL) throws {
+        try ModelFiles(folder: URL(fileURLWithPath: folder)).copy(to: target)
+        if let vocabulary {
+            try ModelFiles(folder: URL(fileURLWithPath: vocabulary)).copy(["vocab.json", "merges.txt"], to: target)
+        }
+        if let configuration { try ModelFiles(folder: target).merge(configuration, into: "config.json") }
+    }
+
     /// Writes the recipe's limits into `preprocessor_config.json`, so that checkpoints carry what was trained with.
     func applyPixelLimits(in files: ModelFiles) throws {
         var values: [String: Any] = [:]

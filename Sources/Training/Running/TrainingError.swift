@@ -23,7 +23,7 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
         case .noGradient(let stage, let parameters):
             "stage '\(stage)' trains parameters that its data does not reach: \(parameters.prefix(5).joined(separator: ", "))"
                 + (parameters.count > 5 ? " and \(parameters.count - 5) more" : "")
-                + "; freeze them, or give data that uses them"
+                + "; freeze them (train: [all, \"!PATTERN\"]), or give data that uses them"
         }
     }
 }

@@ -55,4 +55,13 @@ public struct EvaluationRecord: Sendable {
     /// The part of supervised tokens that the model would have chosen itself.
     public var accuracy: Double
     public var samples: Int
+    /// The same with noise in place of the pictures: what is left where nothing is seen.
+    public var blind: Blind?
+
+    public struct Blind: Sendable {
+        public var loss: Double
+        public var accuracy: Double
+
+        init(_ scores: (loss: Double, accuracy: Double)) { (loss, accuracy) = scores }
+    }
 }

@@ -33,6 +33,23 @@ import Torch
         try expect(language, roundsTo: total)
     }
 
+    /// NaViT's paper names sizes of ViT, whose towers have these numbers (Dosovitskiy et al. 2021, table 1).
+    static let encoders: [(name: String, total: String)] = [
+        ("navit-b-32", "0.09"), ("navit-b-16", "0.09"), ("navit-l-16", "0.30"),
+    ]
+
+    @Test(arguments: encoders) func encodersHaveTheSizeOfTheirTransformer(name: String, total: String) throws {
+        let summary = try ModelSummary(Preset.named(name))
+        try expect(summary.parameters["vision"] ?? 0, roundsTo: total)
+        #expect(summary.limits.context == nil && summary.cacheBytesPerToken == 0)
+        #expect(Set(summary.parts.map(\.name)) == [.visionTower, .head])
+    }
+
+    @Test func encodersDoNotAnswer() throws {
+        let error = #expect(throws: ConfigurationError.self) { try Preset.named("navit-b-16").family() }
+        #expect(error?.description.contains("is an encoder") == true)
+    }
+
     /// In billions, with as many digits as the text has.
     private func expect(_ count: Int, roundsTo text: String) throws {
         let digits = text.contains(".") ? text.split(separator: ".").last?.count ?? 0 : 0
@@ -50,7 +67,7 @@ import Torch
     @Test func everyPresetIsChecked() {
         // MM1's are beside its own tests: its paper gives round numbers only.
         let names = Preset.all.map(\.name).filter { !$0.hasPrefix("mm1-") }
-        #expect(Set((Self.published + Self.languages).map(\.name)) == Set(names))
+        #expect(Set((Self.published + Self.languages + Self.encoders).map(\.name)) == Set(names))
         #expect(Set(Preset.all.map(\.name)).count == Preset.all.count)
     }
 
@@ -59,9 +76,9 @@ import Torch
             let store = ParameterStore(.shapes)
             // The processor's time: other tests run beside this one.
             let start = ProcessTime.threadSeconds
-            let model = try preset.family().makeModel(store)
+            _ = try preset.model().makeParameters(store)
             #expect(ProcessTime.threadSeconds - start < 1, "\(preset.name)")
-            #expect(model.store.parameters.allSatisfy { $0.tensor.device == .meta })
+            #expect(!store.parameters.isEmpty && store.parameters.allSatisfy { $0.tensor.device == .meta })
         }
     }
 
