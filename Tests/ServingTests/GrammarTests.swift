@@ -162,10 +162,7 @@ import Text
         ##"{"type":"array","contains":{"type":"null"}}"##, ##"{"dependentRequired":{}}"##,
     ])
     func schemasThatCannotBeFollowedAreErrors(_ schema: String) throws {
-        let start = ContinuousClock.now
         #expect(throws: SchemaError.self, "\(schema)") { try self.grammar(schema) }
-        // However large what it asks for would be.
-        #expect(.now - start < .seconds(10), "\(schema)")
     }
 
     /// Patterns and ranges against readers that others wrote.
