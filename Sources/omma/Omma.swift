@@ -8,9 +8,9 @@ struct Omma: AsyncParsableCommand {
         commandName: "omma", abstract: "Train, fine-tune, evaluate and run vision-language models.",
         discussion: "Exit status: 0 done, 1 failed, 2 the command line makes no sense.",
         subcommands: [
-            AblateCommand.self, BenchCommand.self, ChatCommand.self, DataCommand.self, DemoCommand.self,
-            EvaluateCommand.self, FineTuneCommand.self, InfoCommand.self, InspectCommand.self, MergeCommand.self,
-            ServeCommand.self, TrainCommand.self,
+            AblateCommand.self, BenchCommand.self, ChatCommand.self, CheckCommand.self, DataCommand.self,
+            DemoCommand.self, EvaluateCommand.self, FineTuneCommand.self, InfoCommand.self, InspectCommand.self,
+            MergeCommand.self, PlanCommand.self, ServeCommand.self, SoupCommand.self, TrainCommand.self,
             VerifyCommand.self,
         ])
 

@@ -24,17 +24,26 @@ struct TrainCommand: ParsableCommand {
             "Replace a value of the recipe, as in stages.align.steps=100. May be given again.", valueName: "key=value"))
     var replacements: [String] = []
 
+    @Option(
+        help: "Where data lies that the recipe names by its role: a file in YAML, see docs/recipes.md.",
+        completion: .file(extensions: ["yaml", "yml"]))
+    var catalogue: String?
+
     @Option(help: "Threads of one tensor operation.")
     var threads: Int?
 
     func run() throws {
         if let threads { Engine.threads = threads }
-        let loaded = try Recipe.load(URL(fileURLWithPath: recipe), overrides: replacements)
+        let loaded = try Recipe.load(
+            URL(fileURLWithPath: recipe), overrides: replacements,
+            catalogue: catalogue.map { URL(filePath: Paths.expanded($0)) })
         _ = try Self.run(loaded, resume: resume)
     }
 
     /// Runs a recipe with its log on the terminal and in its output folder, and says how it ended.
     static func run(_ loaded: Recipe.Loaded, resume: Bool) throws -> Trainer.Outcome {
+        // Before the run's folder is made.
+        try loaded.recipe.requireSupport()
         let log = try RunLog(folder: URL(fileURLWithPath: loaded.recipe.output), resuming: resume)
         defer { log.finish() }
         StopSignal.catchSignals()

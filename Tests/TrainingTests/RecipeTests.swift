@@ -86,13 +86,6 @@ struct RecipeTests {
     @Test("What is no recipe at all is refused", arguments: ["", "- a\n- b", "name: [", "42"])
     func nonsense(_ text: String) throws { _ = try error(text) }
 
-    @Test("Recipes of the repository can be read", arguments: ["nano/recipe.yaml"])
-    func shipped(_ name: String) throws {
-        let url = Fixtures.checkout.appending(path: "Recipes/\(name)")
-        let recipe = try Recipe.load(url).recipe
-        #expect(FileManager.default.fileExists(atPath: recipe.model.folder + "/config.json"))
-    }
-
     @Test("Patterns choose parts and names")
     func patterns() {
         func part(_ name: String) -> ModelPart {

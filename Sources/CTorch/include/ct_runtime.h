@@ -19,6 +19,13 @@ bool ct_load_cuda(char **reason);
 bool ct_has_device(int32_t kind);
 int32_t ct_synchronize(ct_device device, ct_error *error);
 
+/* Counts the bytes of tensors on the CPU that are made from now on, by all threads, or stops counting. */
+void ct_count_memory(bool enabled);
+/* What is held of them now, and at most since `ct_reset_peak`. */
+int64_t ct_counted_memory(void);
+int64_t ct_peak_memory(void);
+void ct_reset_peak(void);
+
 ct_generator ct_generator_create(uint64_t seed, ct_device device, ct_error *error);
 void ct_generator_release(ct_generator generator);
 /* The generator's state as a byte tensor. */

@@ -32,6 +32,21 @@ public struct ModelDesign: ModelFamily {
 
     public var contextLength: Int { decoder.contextLength }
 
+    public var towerShapes: [TransformerShape] { vision?.towers.map(\.configuration.shape) ?? [] }
+
+    public var patchesPerTile: Int? {
+        (imagePolicy as? any TilePolicy).map { ($0.tile.size / $0.tile.patchSize) * ($0.tile.size / $0.tile.patchSize) }
+    }
+
+    public var patchesPerFeature: Double {
+        if let policy = imagePolicy as? any TilePolicy, let patches = patchesPerTile {
+            return Double(patches) / Double(policy.tile.features)
+        }
+        return imagePolicy?.patchesPerFeature.map { Double($0 * $0) } ?? 1
+    }
+
+    public var fusion: FusionScheme { placement?.fusion ?? .sequence }
+
     public var publishedNormalization: PixelNormalization? { imagePolicy?.normalization }
 
     public func canonicalName(_ key: String) -> String { renaming(key) }

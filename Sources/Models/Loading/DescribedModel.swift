@@ -15,10 +15,26 @@ public protocol DescribedModel: Sendable {
     ///
     /// - Returns: the decoder's numbers, where there is a decoder.
     func makeParameters(_ store: ParameterStore) throws -> DecoderConfiguration?
+
+    /// What the costs of the towers depend on; none in a text model.
+    var towerShapes: [TransformerShape] { get }
+
+    /// Patches of a tile, which attend to each other; nil where pictures keep their resolution.
+    var patchesPerTile: Int? { get }
+
+    /// Patches that become one feature.
+    var patchesPerFeature: Double { get }
+
+    /// How features reach the decoder.
+    var fusion: FusionScheme { get }
 }
 
 extension DescribedModel {
     public func canonicalName(_ key: String) -> String { key }
     public func part(of parameterName: String) -> ModelPart { .other }
     public func description(of part: ModelPart) -> String? { nil }
+    public var towerShapes: [TransformerShape] { [] }
+    public var patchesPerTile: Int? { nil }
+    public var patchesPerFeature: Double { 1 }
+    public var fusion: FusionScheme { .sequence }
 }

@@ -33,6 +33,13 @@ public final class Qwen2VisionTower: VisionTower {
 
         public func makeTower(_ scope: ParameterScope) throws -> any VisionTower { try Qwen2VisionTower(self, scope) }
 
+        public var shape: TransformerShape {
+            TransformerShape(
+                layers: layers, hiddenSize: hiddenSize, queryWidth: hiddenSize, keyWidth: hiddenSize, heads: heads,
+                feedForwardSize: feedForwardSize, isGated: false, isRotary: true,
+                patchLength: channels * temporalPatchSize * patchSize * patchSize)
+        }
+
         public var summary: String {
             "\(layers) layers of width \(hiddenSize), \(heads) heads, patches of \(patchSize)×\(patchSize)"
         }

@@ -23,6 +23,8 @@ public struct TiledTower: VisionTowerConfiguration, Hashable {
             transformer: try VisionTransformer(transformer, scope), featureLayer: featureLayer)
     }
 
+    public var shape: TransformerShape { transformer.shape(featureLayer: featureLayer) }
+
     public var summary: String {
         "\(transformer.layers) layers of width \(transformer.hiddenSize), \(transformer.heads) heads"
             + (transformer.paddingHeads > 0 ? " and \(transformer.paddingHeads) of padding" : "")

@@ -15,4 +15,6 @@ public protocol VisionTowerConfiguration: Sendable {
     func makeTower(_ scope: ParameterScope) throws -> any VisionTower
     /// Layers and widths in a few words.
     var summary: String { get }
+    /// What its costs depend on.
+    var shape: TransformerShape { get }
 }

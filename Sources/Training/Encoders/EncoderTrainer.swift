@@ -53,6 +53,7 @@ public final class EncoderTrainer: RecipeTrainer {
         switch (resumedFrom, recipe.model.start) {
         case (let folder?, _): weights = .checkpoint(try SafetensorsCheckpoint(directory: folder.path), .fail)
         case (nil, .checkpoint(let path)): weights = .checkpoint(try SafetensorsCheckpoint(directory: path), .fail)
+        case (nil, .preset): throw TrainingError.unsupported(recipe.unsupported())
         case (nil, .random): weights = .random(seed: recipe.seed)
         }
         store = ParameterStore(weights, dtype: .float32, writable: true)

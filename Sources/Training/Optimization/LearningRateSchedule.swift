@@ -9,6 +9,9 @@ public struct LearningRateSchedule: Sendable, Equatable {
         case cosine
         /// Constant, then linear over the last `decaySteps`: warm-up, stable, decay (Hu et al. 2024).
         case wsd
+        /// `√(timescale / (step - warm-up + timescale))`, and linear to nothing over the last `decaySteps` (Zhai et al.
+        /// 2022, section 3.5; big_vision's `rsqrt`).
+        case inverseSquareRoot = "inverse_sqrt"
     }
 
     public var kind: Kind
@@ -16,10 +19,15 @@ public struct LearningRateSchedule: Sendable, Equatable {
     public var warmupSteps: Int
     /// What is left at the end, as a part of the full rate.
     public var finalRatio: Double
-    /// Steps of the last part of `wsd`.
+    /// Steps of the last part of `wsd` and `inverseSquareRoot`.
     public var decaySteps: Int
+    /// Steps behind the warm-up after which `inverseSquareRoot` has fallen to `1 / √2`.
+    public var timescale: Int
 
-    public init(kind: Kind, warmupSteps: Int = 0, finalRatio: Double = 0, decaySteps: Int = 0) {
+    public init(
+        kind: Kind, warmupSteps: Int = 0, finalRatio: Double = 0, decaySteps: Int = 0, timescale: Int = 1
+    ) {
+        self.timescale = timescale
         self.kind = kind
         self.warmupSteps = warmupSteps
         self.finalRatio = finalRatio
@@ -41,6 +49,9 @@ public struct LearningRateSchedule: Sendable, Equatable {
         case .wsd:
             let start = max(warmupSteps, steps - decaySteps)
             return step < start ? 1 : 1 - (1 - finalRatio) * decay(from: start)
+        case .inverseSquareRoot:
+            let fallen = Double(timescale) / Double(step - warmupSteps + timescale)
+            return fallen.squareRoot() * (1 - decay(from: max(warmupSteps, steps - decaySteps)))
         }
     }
 }

@@ -56,7 +56,7 @@ public struct TrainingStep {
     }
 
     /// - Parameter targets: what is known of the pictures of each sequence.
-    private func accumulate(
+    func accumulate(
         _ microBatches: [[ProcessedSequence]], regions targets: [[RegionTargets?]], seed: UInt64?
     ) throws -> StepReport {
         var report = StepReport(loss: 0, gradientNorm: 0)

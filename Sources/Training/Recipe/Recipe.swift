@@ -6,7 +6,8 @@ public import Torch
 /// What a training run does, from its model to its last stage; see `Recipes/` for examples.
 ///
 /// Read from YAML. Paths are relative to the recipe's folder, except `output`, which is relative to the working
-/// directory.
+/// directory. Published recipes name things that not every machine can do; what `omma train` does not do it refuses, see
+/// `unsupported`.
 public struct Recipe: Sendable, Equatable {
     public var name: String
     public var model: Model
@@ -25,8 +26,12 @@ public struct Recipe: Sendable, Equatable {
     public var maxSkippedSteps: Int
     /// The part of samples that may be unusable before the run stops.
     public var maxSkippedSamples: Double
+    /// The least share of the text to learn from in the first batch.
+    public var minSupervised: Double
     /// What `evaluate_every` measures on.
     public var heldOut: HeldOut?
+    /// How several finished runs become one model; nil where each is a model of its own.
+    public var soup: SoupSelection?
     /// What an encoder without a language model learns by; nil in recipes of language models.
     public var objective: Objective?
     public var stages: [Stage]
@@ -42,6 +47,14 @@ public struct Recipe: Sendable, Equatable {
         public var resolution: ResolutionSampling
         /// Patches that are left out while it learns.
         public var dropping: TokenDropping
+    }
+
+    /// Which models a soup takes (Wortsman et al. 2022; POINTS, section 3.3).
+    public enum SoupSelection: String, Sendable, CaseIterable {
+        /// The mean of all.
+        case uniform
+        /// Best first, each kept only if the mean does not become worse.
+        case greedy
     }
 
     public enum Precision: String, Sendable, CaseIterable {
@@ -67,12 +80,15 @@ public struct Recipe: Sendable, Equatable {
             case checkpoint(String)
             /// A folder in the same layout without weights: they start at random.
             case random(String)
+            /// A published size by its name, for plans: no weights, no tokenizer.
+            case preset(String)
         }
 
         /// The folder with the configuration, the tokenizer and what else belongs to a model beside its weights.
         public var folder: String {
             switch start {
             case .checkpoint(let path), .random(let path): path
+            case .preset(let name): name
             }
         }
     }
@@ -84,7 +100,13 @@ public struct Recipe: Sendable, Equatable {
         public var train: [String]
         /// Low-rank adapters that learn instead, over linear layers that stay as they are.
         public var lora: LowRank?
+        public var optimizer: OptimizerKind
+        /// Not yet known where `rateRule` is one: see `resolveRates`.
         public var learningRate: Double
+        /// How the rate follows from the model; nil where the recipe has a number.
+        public var rateRule: LearningRateRule?
+        /// For a part (`tower`, `decoder`), the factor of the rate from each layer to the one before it.
+        public var layerDecay: [Multiple]
         /// Factors of the learning rate by the same kind of pattern; the last that fits counts.
         public var multiples: [Multiple]
         /// Not applied to norms and biases.
@@ -104,6 +126,13 @@ public struct Recipe: Sendable, Equatable {
         public var data: [Source]
         /// Also teaches the features of pictures what stands where; only where the data knows.
         public var regions: Regions?
+        /// How large pictures are in this stage; nil leaves the model's choice.
+        public var pictures: Pictures?
+        public var loss: Loss
+        /// The share of residual branches left out at the last block of the tower and the decoder's; 0 for none.
+        public var dropPath: Double
+        /// What the authors measured, for `omma plan` and `omma check` to compare with.
+        public var expect: Expectation?
         public var checkpointEvery: Int
         public var logEvery: Int
         /// Steps between evaluations on `held_out` samples; 0 for none.
@@ -124,6 +153,49 @@ public struct Recipe: Sendable, Equatable {
         public var layer: Int?
         /// Whether answers are learned too; if not, pictures go through the vision part only, which is quicker.
         public var answers: Bool
+    }
+
+    public enum OptimizerKind: String, Sendable, CaseIterable {
+        case adamw, adafactor
+    }
+
+    /// Limits of pictures in one stage, within what the model's policy can do.
+    public struct Pictures: Sendable, Equatable {
+        public var minPixels: Int?
+        public var maxPixels: Int?
+        /// Tiles without the thumbnail.
+        public var maxTiles: Int?
+        /// The side to which all pictures are resized, in pixels.
+        public var side: Int?
+    }
+
+    public struct Loss: Sendable, Equatable {
+        public var weighting: LossWeighting = .token
+        /// The weight of the squared log-sum-exp of each supervised token's scores.
+        public var z = 0.0
+    }
+
+    /// What a row of a batch holds on average, and what the published run took.
+    public struct Expectation: Sendable, Equatable {
+        public var samples: Double?
+        public var tokens: Double?
+        public var supervised: Double?
+        public var pictures: Double?
+        /// Without class tokens.
+        public var patches: Double?
+        public var published: PublishedSpeed?
+    }
+
+    /// A published speed or duration, of the model that it was published for.
+    public struct PublishedSpeed: Sendable, Equatable {
+        /// The name of the preset.
+        public var model: String
+        public var device: String
+        public var devices: Int
+        public var samplesPerSecond: Double?
+        /// Hours of one device.
+        public var deviceHours: Double?
+        public var source: String
     }
 
     public struct Multiple: Sendable, Equatable {
@@ -151,8 +223,12 @@ public struct Recipe: Sendable, Equatable {
         public var weight: Double
         /// Whether noise stands in for every picture, as a model without eyes would have it.
         public var isBlind = false
+        /// The share of samples to keep, those whose text surprises a model least; nil keeps all (POINTS, section 3.2).
+        public var lowestPerplexity: Double?
 
         public enum Kind: Sendable, Equatable {
+            /// What a published recipe says; a user's catalogue says where it lies.
+            case role(String)
             case synthetic(SyntheticOptions)
             /// A file of conversations, and the folder that its pictures' names start from.
             case messages(file: String, images: String, unmarked: UnmarkedPictures)
@@ -164,6 +240,16 @@ public struct Recipe: Sendable, Equatable {
         public var data: [Source]
         /// Whether the same samples are measured with noise in place of their pictures, too.
         public var comparesBlind = false
+    }
+
+    /// How the loss of a batch weighs its tokens.
+    public enum LossWeighting: String, Sendable, CaseIterable {
+        /// All alike.
+        case token
+        /// The tokens of an answer share its weight of 1.
+        case sample
+        /// A token of an answer of `n` weighs `1 / √n` (InternVL 2.5, section 3.3).
+        case squareRoot = "square_root"
     }
 
     /// Steps of all stages together.

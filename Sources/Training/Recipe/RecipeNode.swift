@@ -115,6 +115,12 @@ final class RecipeNode {
         return value
     }
 
+    func flag(_ field: String) throws -> Bool {
+        let found = try required(field)
+        guard let value = found.bool else { throw failure(field, "must be true or false", at: found) }
+        return value
+    }
+
     func flag(_ field: String, default fallback: Bool) throws -> Bool {
         guard let found = node(field) else { return fallback }
         guard let value = found.bool else { throw failure(field, "must be true or false", at: found) }

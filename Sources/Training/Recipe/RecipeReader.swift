@@ -14,12 +14,14 @@ extension Recipe {
 
     /// Reads a recipe.
     ///
-    /// - Parameter overrides: `KEY=VALUE` with dotted keys, applied before anything is checked.
+    /// - Parameters:
+    ///   - overrides: `KEY=VALUE` with dotted keys, applied before anything is checked.
+    ///   - catalogue: a file that says where data of which role lies, see `DataCatalogue`.
     /// - Throws: `RecipeError` with line and key of the first mistake.
-    public static func load(_ url: URL, overrides: [String] = []) throws -> Loaded {
+    public static func load(_ url: URL, overrides: [String] = [], catalogue: URL? = nil) throws -> Loaded {
         try read(
             RecipeNode.root(of: url), folder: url.deletingLastPathComponent(),
-            replacing: overrides.map(RecipeOverride.init))
+            replacing: overrides.map(RecipeOverride.init), catalogue: catalogue.map(DataCatalogue.init))
     }
 
     /// Reads a recipe from its text; relative paths start from `folder`.
@@ -28,8 +30,11 @@ extension Recipe {
     }
 
     /// Reads a recipe from its tree, after replacements.
-    static func read(_ root: RecipeNode.Root, folder: URL, replacing replacements: [RecipeOverride]) throws -> Loaded {
-        let node = try replacements.reduce(root.node) { try $1.applied(to: $0) }
+    static func read(
+        _ root: RecipeNode.Root, folder: URL, replacing replacements: [RecipeOverride], catalogue: DataCatalogue? = nil
+    ) throws -> Loaded {
+        var node = try replacements.reduce(root.node) { try $1.applied(to: $0) }
+        if let catalogue { node = catalogue.applied(to: node) }
         let canonical = try Yams.serialize(node: node, allowUnicode: true)
         return Loaded(
             recipe: try Recipe(RecipeNode(file: root.file, path: "", node: node), folder: folder), text: canonical)
@@ -48,7 +53,9 @@ extension Recipe {
         maxSkippedSteps = try node.integer("max_skipped_steps", default: 3, in: 0...1_000_000)
         maxSkippedSamples = try node.number("max_skipped_samples", default: 0.001, in: 0...1)
         objective = try node.mapping("objective").map { try Objective($0) }
+        minSupervised = try node.number("min_supervised", default: 0.005, in: 0...1)
         heldOut = try node.mapping("held_out").map { try HeldOut($0, folder: folder) }
+        soup = node.has("soup") ? try node.choice("soup", default: nil) : nil
         stages = try node.mappings("stages").map { try Stage($0, folder: folder) }
         var names: Set<String> = []
         for stage in stages where !names.insert(stage.name).inserted {
@@ -89,27 +96,34 @@ extension Recipe.HeldOut {
     }
 }
 
-private func resolve(_ path: String, _ folder: URL) -> String {
-    path.hasPrefix("/") ? path : folder.appendingPathComponent(path).standardizedFileURL.path
-}
-
 extension Recipe.Model {
     init(_ node: RecipeNode, folder: URL) throws {
-        switch (node.has("checkpoint"), node.has("random")) {
-        case (true, false): start = .checkpoint(resolve(try node.string("checkpoint"), folder))
-        case (false, true): start = .random(resolve(try node.string("random"), folder))
+        switch ["checkpoint", "random", "preset"].filter(node.has) {
+        case ["checkpoint"]: start = .checkpoint(resolved(try node.string("checkpoint"), folder))
+        case ["random"]: start = .random(resolved(try node.string("random"), folder))
+        case ["preset"]: start = .preset(try Self.known(node, "preset", Preset.all.map(\.name)))
         default:
             throw node.failure(
-                "checkpoint", "or random must be there, one of them: the folder to start from, with or without weights")
+                "checkpoint",
+                "or random must be there, one of them: the folder to start from, with or without weights; or preset, "
+                    + "the name of a published size, for plans")
         }
         configuration = try node.json("config")
         if case .checkpoint = start, configuration != nil {
             throw node.failure("config", "has no use beside checkpoint: weights come with their own config.json")
         }
-        vocabulary = node.has("vocabulary") ? resolve(try node.string("vocabulary"), folder) : nil
+        vocabulary = node.has("vocabulary") ? resolved(try node.string("vocabulary"), folder) : nil
         minPixels = node.has("min_pixels") ? try node.integer("min_pixels", in: 1...(1 << 32)) : nil
         maxPixels = node.has("max_pixels") ? try node.integer("max_pixels", in: 1...(1 << 32)) : nil
         try node.finish()
+    }
+
+    private static func known(_ node: RecipeNode, _ field: String, _ names: [String]) throws -> String {
+        let name = try node.string(field).lowercased()
+        guard names.contains(name) else {
+            throw node.failure(field, "is '\(name)'; use one of \(names.joined(separator: ", "))")
+        }
+        return name
     }
 }
 
@@ -121,9 +135,17 @@ extension Recipe.Stage {
             throw node.failure("train", "has no use beside lora: adapters learn, and all else is frozen")
         }
         train = lora == nil ? try node.strings("train") : []
-        learningRate = try node.number("learning_rate", in: 0...10)
-        multiples =
-            try node.mapping("multiples")?.numbersByKey(in: 0...1000).map { .init(pattern: $0, factor: $1) } ?? []
+        optimizer = try node.choice("optimizer", default: .adamw)
+        rateRule = LearningRateRule(rawValue: try node.string("learning_rate"))
+        learningRate = rateRule == nil ? try node.number("learning_rate", in: 0...10) : 0
+        func multiples(_ field: String, in range: ClosedRange<Double>) throws -> [Recipe.Multiple] {
+            try node.mapping(field)?.numbersByKey(in: range).map { .init(pattern: $0, factor: $1) } ?? []
+        }
+        self.multiples = try multiples("multiples", in: 0...1000)
+        layerDecay = try multiples("layer_decay", in: 0...1)
+        for decay in layerDecay where !["tower", "decoder"].contains(decay.pattern) {
+            throw node.failure("layer_decay", "names '\(decay.pattern)'; use tower or decoder")
+        }
         weightDecay = try node.number("weight_decay", default: 0, in: 0...10)
         let betas = node.has("betas") ? try node.numbers("betas", count: 2) : [0.9, 0.95]
         guard betas.allSatisfy({ (0..<1).contains($0) }) else {
@@ -131,18 +153,30 @@ extension Recipe.Stage {
         }
         (beta1, beta2) = (betas[0], betas[1])
         epsilon = try node.number("epsilon", default: 1e-8, in: 0...1)
-        steps = try node.integer("steps", in: 1...(1 << 40))
-        schedule = try node.mapping("schedule").map { try LearningRateSchedule($0) } ?? .init(kind: .constant)
+        guard let batch = try node.mapping("batch") else { throw node.failure("batch", "is missing") }
+        self.batch = try Recipe.Batch(batch)
+        if node.has("tokens") {
+            if node.has("steps") { throw node.failure("tokens", "stands beside steps; name one of them") }
+            let tokens = try node.number("tokens", in: 1...1e18)
+            steps = Int((tokens / Double(self.batch.tokens * self.batch.accumulation)).rounded(.up))
+        } else {
+            steps = try node.integer("steps", in: 1...(1 << 40))
+        }
+        schedule =
+            try node.mapping("schedule").map { [steps] in try LearningRateSchedule($0, steps: steps) }
+            ?? .init(kind: .constant)
         guard schedule.warmupSteps <= steps else {
             throw node.failure("schedule", "warms up for \(schedule.warmupSteps) of \(steps) steps")
         }
-        guard let batch = try node.mapping("batch") else { throw node.failure("batch", "is missing") }
-        self.batch = try Recipe.Batch(batch)
         memory = try node.mapping("memory").map { try Recipe.Memory($0) } ?? .init()
         clip = node.has("clip") ? try node.number("clip", in: 0...1e6) : nil
         skipSpikes = node.has("skip_spikes") ? try node.number("skip_spikes", in: 1...1000) : nil
         data = try node.mappings("data").map { try Recipe.Source($0, folder: folder) }
         regions = try node.mapping("regions").map { try Recipe.Regions($0) }
+        pictures = try node.mapping("pictures").map { try Recipe.Pictures($0) }
+        loss = try node.mapping("loss").map { try Recipe.Loss($0) } ?? .init()
+        dropPath = try node.number("drop_path", default: 0, in: 0...1)
+        expect = try node.mapping("expect").map { try Recipe.Expectation($0) }
         checkpointEvery = try node.integer("checkpoint_every", default: 500, in: 1...(1 << 40))
         logEvery = try node.integer("log_every", default: 10, in: 1...(1 << 40))
         evaluateEvery = try node.integer("evaluate_every", default: 0, in: 0...(1 << 40))
@@ -172,17 +206,39 @@ extension Recipe.Regions {
 }
 
 extension LearningRateSchedule {
-    init(_ node: RecipeNode) throws {
+    /// - Parameter steps: of the stage, for what is told as a share of it.
+    init(_ node: RecipeNode, steps: Int) throws {
         kind = try node.choice("kind", default: nil)
-        warmupSteps = try node.integer("warmup_steps", default: 0, in: 0...(1 << 40))
-        finalRatio = try node.number("final_ratio", default: 0, in: 0...1)
-        decaySteps = kind == .wsd ? try node.integer("decay_steps", in: 1...(1 << 40)) : 0
+        if node.has("warmup_ratio") {
+            if node.has("warmup_steps") { throw node.failure("warmup_ratio", "stands beside warmup_steps; name one") }
+            // As transformers rounds it.
+            warmupSteps = Int((try node.number("warmup_ratio", in: 0...1) * Double(steps)).rounded(.up))
+        } else {
+            warmupSteps = try node.integer("warmup_steps", default: 0, in: 0...(1 << 40))
+        }
+        finalRatio = kind == .inverseSquareRoot ? 0 : try node.number("final_ratio", default: 0, in: 0...1)
+        decaySteps =
+            kind == .wsd || kind == .inverseSquareRoot
+            ? try node.integer("decay_steps", default: kind == .wsd ? nil : 0, in: 0...(1 << 40)) : 0
+        timescale =
+            kind == .inverseSquareRoot
+            ? try node.integer("timescale", default: max(1, warmupSteps), in: 1...(1 << 40)) : 1
         try node.finish()
     }
 }
 
 extension Recipe.Batch {
     init(_ node: RecipeNode) throws {
+        // Papers count the rows of a step and their length.
+        if node.has("sequences") {
+            accumulation = try node.integer("sequences", in: 1...(1 << 20))
+            tokens = try node.integer("length", in: 1...(1 << 30))
+            maxSamples = try node.flag("packed") ? nil : 1
+            maxPatches = node.has("max_patches") ? try node.integer("max_patches", in: 1...(1 << 30)) : nil
+            lookAhead = try node.integer("look_ahead", default: maxSamples == nil ? 64 : 1, in: 1...(1 << 20))
+            try node.finish()
+            return
+        }
         tokens = try node.integer("tokens", in: 1...(1 << 30))
         maxPatches = node.has("max_patches") ? try node.integer("max_patches", in: 1...(1 << 30)) : nil
         maxSamples = node.has("max_samples") ? try node.integer("max_samples", in: 1...(1 << 30)) : nil
@@ -196,11 +252,14 @@ extension Recipe.Source {
     init(_ node: RecipeNode, folder: URL) throws {
         weight = try node.number("weight", default: 1, in: 0...1e9)
         isBlind = try node.flag("blind", default: false)
-        if let synthetic = try node.mapping("synthetic") {
+        lowestPerplexity = node.has("lowest_perplexity") ? try node.number("lowest_perplexity", in: 0...1) : nil
+        if node.has("role") {
+            kind = .role(try node.string("role"))
+        } else if let synthetic = try node.mapping("synthetic") {
             kind = .synthetic(try SyntheticOptions(synthetic))
         } else {
-            let file = resolve(try node.string("jsonl"), folder)
-            let images = node.has("images") ? resolve(try node.string("images"), folder) : nil
+            let file = resolved(try node.string("jsonl"), folder)
+            let images = node.has("images") ? resolved(try node.string("images"), folder) : nil
             kind = .messages(
                 file: file, images: images ?? URL(fileURLWithPath: file).deletingLastPathComponent().path,
                 unmarked: try node.choice("unmarked_pictures", default: .error))
@@ -249,5 +308,55 @@ extension SyntheticOptions {
         maxObjects = try node.integer("max_objects", default: maxObjects, in: 1...Self.allObjects)
         try node.finish()
         do { _ = try SyntheticGenerator(self) } catch { throw node.failure("sides", "cannot be generated: \(error)") }
+    }
+}
+
+extension Recipe.Pictures {
+    init(_ node: RecipeNode) throws {
+        func limit(_ field: String, _ range: ClosedRange<Int>) throws -> Int? {
+            node.has(field) ? try node.integer(field, in: range) : nil
+        }
+        minPixels = try limit("min_pixels", 1...(1 << 32))
+        maxPixels = try limit("max_pixels", 1...(1 << 32))
+        maxTiles = try limit("max_tiles", 1...4096)
+        side = try limit("side", 1...16384)
+        try node.finish()
+    }
+}
+
+extension Recipe.Loss {
+    init(_ node: RecipeNode) throws {
+        weighting = try node.choice("weighting", default: .token)
+        z = try node.number("z", default: 0, in: 0...1)
+        try node.finish()
+    }
+}
+
+extension Recipe.Expectation {
+    init(_ node: RecipeNode) throws {
+        func mean(_ field: String) throws -> Double? {
+            node.has(field) ? try node.number(field, in: 0...1e12) : nil
+        }
+        samples = try mean("samples")
+        tokens = try mean("tokens")
+        supervised = try mean("supervised")
+        pictures = try mean("pictures")
+        patches = try mean("patches")
+        published = try node.mapping("published").map { published in
+            let speed = Recipe.PublishedSpeed(
+                model: try published.string("model").lowercased(), device: try published.string("device"),
+                devices: try published.integer("devices", default: 1, in: 1...(1 << 20)),
+                samplesPerSecond: published.has("samples_per_second")
+                    ? try published.number("samples_per_second", in: 1e-9...1e12) : nil,
+                deviceHours: published.has("device_hours")
+                    ? try published.number("device_hours", in: 1e-9...1e12) : nil,
+                source: try published.string("source"))
+            guard (speed.samplesPerSecond == nil) != (speed.deviceHours == nil) else {
+                throw published.failure("samples_per_second", "or device_hours must be there, one of them")
+            }
+            try published.finish()
+            return speed
+        }
+        try node.finish()
     }
 }

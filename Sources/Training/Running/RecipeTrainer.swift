@@ -20,7 +20,8 @@ public enum RecipeOutcome: Sendable, Equatable {
 extension Recipe.Loaded {
     /// What runs this recipe: a trainer of encoders where it has an `objective`, else of language models.
     public func trainer(resume: Bool, observer: any TrainingObserver) throws -> any RecipeTrainer {
-        recipe.objective == nil
+        try recipe.requireSupport()
+        return recipe.objective == nil
             ? try Trainer(self, resume: resume, observer: observer)
             : try EncoderTrainer(self, resume: resume, observer: observer)
     }

@@ -8,6 +8,9 @@ internal import Torch
 final class StageRunner {
     let stage: Recipe.Stage
     let optimizer: Optimizer
+    let model: VisionLanguageModel
+    /// What tensors held when model and optimiser were ready; counted only while `TensorMemory` counts.
+    let setupBytes: Int
     private let training: TrainingStep
     private let queue: SampleQueue
     private var packer: BatchPacker
@@ -23,6 +26,7 @@ final class StageRunner {
         threads: WorkerThreads
     ) throws {
         self.stage = stage
+        self.model = model
         let dtype = recipe.precision.dtype
         let selection = ParameterSelection(stage.train, of: model)
         let multiples = ParameterSelection(stage.multiples.map(\.pattern), of: model)
@@ -41,6 +45,8 @@ final class StageRunner {
             guard let master = masters[parameter.name] else { continue }
             parameter.tensor = try master.to(dtype)
         }
+        let decay = LayerDecay(
+            stage.layerDecay, names: names, part: { ParameterSelection.Part(model.part($0)).rawValue })
         optimizer = try Optimizer(
             learning, masters: masters, dtype: dtype,
             settings: AdamWOptions(
@@ -48,14 +54,16 @@ final class StageRunner {
                 weightDecay: stage.weightDecay),
             hasSmallState: stage.memory.momentBits == 8,
             rateFactor: { name in
-                stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1
+                (stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1) * decay.factor(name)
             })
         if stage.memory.recomputed.contains(.decoder), !model.decoder.canRecompute {
             throw TrainingError.cannotRecompute(stage: stage.name)
         }
+        let processor = try stage.pictures?.limited(processor) ?? processor
         training = TrainingStep(
             model: model, optimizer: optimizer, memory: stage.memory, threads: threads,
             regions: heads.flatMap { heads in stage.regions.map { (heads, $0) } })
+        setupBytes = TensorMemory.held
         seed = recipe.stageSeed(index)
         let mixture = SampleMixture(try stage.data.opened(for: processor), seed: seed)
         let withRegions = heads != nil
@@ -78,11 +86,20 @@ final class StageRunner {
     ) {
         let rate = stage.learningRate * stage.schedule.factor(step: stageStep, of: stage.steps)
         let report = try training(
-            batch.microBatches.map { $0.compactMap(\.sequence) },
-            regions: batch.microBatches.map { $0.compactMap { $0.sequence == nil ? nil : .some($0.regions) } },
+            batch.microBatches.map { $0.compactMap(\.sequence) }, regions: Self.regions(of: batch.microBatches),
             rate: rate, clip: stage.clip, limit: stage.skipSpikes.flatMap(history.limit),
             seed: seed ^ UInt64(stageStep) &* 0xD1B5_4A32_D192_ED03)
         return (report, rate)
+    }
+
+    /// The gradients of a step, which changes nothing.
+    func gradients(of rows: [[PreparedSample]]) throws -> StepReport {
+        try training.accumulate(rows.map { $0.compactMap(\.sequence) }, regions: Self.regions(of: rows), seed: nil)
+    }
+
+    /// What is known of the pictures of each sequence.
+    private static func regions(of rows: [[PreparedSample]]) -> [[RegionTargets?]] {
+        rows.map { $0.compactMap { $0.sequence == nil ? nil : .some($0.regions) } }
     }
 
     func stop() { queue.stop() }
@@ -91,6 +108,16 @@ final class StageRunner {
 extension Recipe {
     /// The seed of a stage's data, new adapters and dropout.
     func stageSeed(_ index: Int) -> UInt64 { seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15 }
+}
+
+extension Recipe.Pictures {
+    /// The processor with the stage's limits.
+    func limited(_ processor: any ConversationProcessor) throws -> any ConversationProcessor {
+        var result = processor
+        if minPixels != nil || maxPixels != nil { result = try result.limitingPixels(min: minPixels, max: maxPixels) }
+        if let maxTiles { result = try result.limitingTiles(maxTiles) }
+        return result
+    }
 }
 
 extension [Recipe.Source] {
@@ -106,6 +133,7 @@ extension Recipe.Source {
     func open(for processor: any ConversationProcessor) throws -> any TrainingDataSource {
         let source: any TrainingDataSource
         switch kind {
+        case .role(let role): throw TrainingError.unsupported(["nothing says where the data of '\(role)' lies"])
         case .synthetic(let options): source = try SyntheticSource(options)
         case .messages(let file, let images, let unmarked):
             source = ConversationSource(

@@ -12,7 +12,7 @@ public final class Trainer: RecipeTrainer {
     private let checkpoints: CheckpointStore
     let files: ModelFiles
     let family: any ModelFamily
-    private let processor: any ConversationProcessor
+    let processor: any ConversationProcessor
     let model: VisionLanguageModel
     /// Float32 values of all parameters; none of weights that nothing changes.
     var masters: [String: Tensor]
@@ -31,7 +31,10 @@ public final class Trainer: RecipeTrainer {
     ///
     /// - Throws: `CheckpointError.exists` when the output holds a run and `resume` is false.
     public init(_ loaded: Recipe.Loaded, resume: Bool, observer: any TrainingObserver) throws {
-        recipe = loaded.recipe
+        try loaded.recipe.requireSupport()
+        var recipe = loaded.recipe
+        try recipe.resolveRates(ModelOutline(loaded.recipe.model))
+        self.recipe = recipe
         self.observer = observer
         threads = WorkerThreads(recipe.threads)
         checkpoints = CheckpointStore(output: URL(fileURLWithPath: recipe.output), keep: recipe.keep)
@@ -59,6 +62,7 @@ public final class Trainer: RecipeTrainer {
         case (.some, _):
             model = try load(state.base.map { try ModelFolder(URL(fileURLWithPath: $0)) } ?? description)
         case (nil, .checkpoint(let path)): model = try load(ModelFolder(URL(fileURLWithPath: path)))
+        case (nil, .preset): throw TrainingError.unsupported(recipe.unsupported())
         case (nil, .random):
             model = try description.family.makeModel(
                 ParameterStore(.random(seed: recipe.seed), dtype: .float32, writable: true))
@@ -95,22 +99,33 @@ public final class Trainer: RecipeTrainer {
     /// Measures the model as it is on the held-out samples; nil where the recipe asks for no such thing.
     public func evaluate() throws -> EvaluationRecord? { try heldOut?(model, threads: threads, step: state.step) }
 
-    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, isStopped: Bool) {
-        let runner = try StageRunner(
-            stage, index: state.stage, recipe: recipe, model: model, adapters: attachAdapters(stage), masters: masters,
+    /// A stage at its beginning, or where the state says.
+    func makeRunner(_ index: Int) throws -> StageRunner {
+        let stage = recipe.stages[index]
+        return try StageRunner(
+            stage, index: index, recipe: recipe, model: model, adapters: attachAdapters(stage), masters: masters,
             processor: processor, cursor: state.cursor, threads: threads)
+    }
+
+    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, isStopped: Bool) {
+        let runner = try makeRunner(state.stage)
         defer { runner.stop() }
+        // The optimiser holds what learns; and what bf16 gives back exactly need not be held twice.
+        for name in runner.optimizer.names { masters[name] = nil }
+        try forgetExactMasters()
         if let resumedFrom, state.stageStep > 0 { try CheckpointStore.restore(runner.optimizer, from: resumedFrom) }
         observer.begin(summary(stage, runner))
+        // A stage that goes on was looked at when it began.
+        var isChecked = state.stageStep > 0
         var clock = ContinuousClock.now
         while state.stageStep < stage.steps {
             if shouldStop() { return (try save(runner), true) }
             let batch = runner.nextBatch()
             let waited = (ContinuousClock.now - clock).seconds
+            if !isChecked { isChecked = try check(batch, runner) }
             try willStep(state.step)
             let (report, rate) = try runner.run(
                 batch, stageStep: state.stageStep, history: state.losses ?? LossHistory())
-            if state.step <= 1 { try check(report, runner, batch) }
             let now = ContinuousClock.now
             try account(report, batch, runner, seconds: (now - clock).seconds)
             observer.step(
@@ -177,23 +192,39 @@ public final class Trainer: RecipeTrainer {
         }
     }
 
-    /// After the first steps: whatever is to learn must have been reached.
-    private func check(_ report: StepReport, _ runner: StageRunner, _ batch: BatchPacker.Step) throws {
-        if state.step == 0 {
-            let share = Double(report.supervisedTokens) / Double(max(1, report.tokens))
-            observer.note(
-                "first batch: \(report.samples) samples, \(report.tokens) tokens, \(report.patches) patches; loss on "
-                    + "\(report.supervisedTokens) tokens (\(Int((share * 100).rounded())) %)")
+    /// Before the first step of a stage: there must be something to learn, in reach of all that shall learn, and
+    /// pictures must make a difference.
+    ///
+    /// - Returns: false where the batch has no picture to judge by; the next one will be looked at.
+    private func check(_ batch: BatchPacker.Step, _ runner: StageRunner) throws -> Bool {
+        let check = try runner.check(batch)
+        if check.pictures == 0, check.reachesAllButVision, state.stageStep < Self.stepsUntilPictures { return false }
+        observer.note(
+            "first batch: \(check.samples) samples, \(check.tokens) tokens, \(check.patches) patches; loss on "
+                + "\(check.supervised) tokens (\(Int((check.supervisedShare * 100).rounded())) %)")
+        if let seen = check.lossWithPictures, let blind = check.lossWithNoise {
+            observer.note("loss \(seen) with pictures, \(blind) with noise in their place")
         }
-        guard report.isApplied, report.samples > 0 else { return }
-        // No gradient passes a new adapter's `up`, which is zero, to its `down`.
-        // An expert that no token chose may be chosen later.
-        let idle = try runner.optimizer.unreached().filter {
-            !$0.hasSuffix(LowRankAdapters.downSuffix) && !$0.contains(".experts.")
+        // Samples that cannot be used, and losses that are not finite, have limits of their own.
+        guard check.samples > 0, check.loss.isFinite else { return true }
+        let problems = check.problems(minSupervised: recipe.minSupervised)
+        if !problems.isEmpty { throw TrainingError.check(stage: runner.stage.name, problems: problems) }
+        return true
+    }
+
+    /// Steps without a picture after which a stage that trains the vision part is taken for one that has none.
+    private static let stepsUntilPictures = 20
+
+    /// Frees float32 copies of frozen weights that equal what the passes compute with.
+    private func forgetExactMasters() throws {
+        guard recipe.precision != .f32, adapters == nil else { return }
+        for parameter in model.store.parameters {
+            guard let master = masters[parameter.name], !parameter.tensor.requiresGradient else { continue }
+            let isExact = try withoutGradient {
+                try (parameter.tensor.to(.float32) - master).abs().amax().item() == 0
+            }
+            if isExact { masters[parameter.name] = nil }
         }
-        // Nor a closed gate of cross-attention to what lies behind it; after one step gates are open.
-        let isBehindGates = state.step == 0 && model.decoder.configuration.crossAttentionEvery != nil
-        if !idle.isEmpty, !isBehindGates { throw TrainingError.noGradient(stage: runner.stage.name, parameters: idle) }
     }
 
     private func save(_ runner: StageRunner) throws -> URL {
@@ -208,7 +239,7 @@ public final class Trainer: RecipeTrainer {
         return folder
     }
 
-    private func summary(_ stage: Recipe.Stage, _ runner: StageRunner) -> StageSummary {
+    func summary(_ stage: Recipe.Stage, _ runner: StageRunner) -> StageSummary {
         let selection = ParameterSelection(stage.train, of: model)
         var parts: [(part: String, learning: Int, all: Int)] = []
         for parameter in model.store.parameters {

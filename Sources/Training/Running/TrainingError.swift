@@ -1,13 +1,18 @@
 /// A run that cannot go on.
 public enum TrainingError: Error, Sendable, CustomStringConvertible {
+    /// What a recipe asks for and the trainer does not do, each with its key.
+    case unsupported([String])
     case nothingMatches(stage: String, pattern: String)
     case steps(skipped: Int, step: Int, samples: [String])
     case samples(skipped: Int, seen: Int, last: SkippedSample)
     case cannotRecompute(stage: String)
-    case noGradient(stage: String, parameters: [String])
+    /// What the look at the first batch found.
+    case check(stage: String, problems: [String])
 
     public var description: String {
         switch self {
+        case .unsupported(let problems):
+            "this recipe cannot be trained as it is:\n  " + problems.joined(separator: "\n  ")
         case .nothingMatches(let stage, let pattern):
             "stage '\(stage)': '\(pattern)' fits no parameter of the model; use tower, merger, embedding, decoder, head, "
                 + "all, or a pattern of parameter names"
@@ -20,10 +25,8 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
         case .cannotRecompute(let stage):
             "stage '\(stage)': the decoder's layers cannot be computed again, because it has experts or gated "
                 + "cross-attention; leave decoder out of memory.recompute"
-        case .noGradient(let stage, let parameters):
-            "stage '\(stage)' trains parameters that its data does not reach: \(parameters.prefix(5).joined(separator: ", "))"
-                + (parameters.count > 5 ? " and \(parameters.count - 5) more" : "")
-                + "; freeze them (train: [all, \"!PATTERN\"]), or give data that uses them"
+        case .check(let stage, let problems):
+            "stage '\(stage)' would go wrong: \(problems.joined(separator: "; "))"
         }
     }
 }

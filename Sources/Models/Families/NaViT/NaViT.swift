@@ -34,6 +34,8 @@ public struct NaViT: DescribedModel {
         return nil
     }
 
+    public var towerShapes: [TransformerShape] { [tower.shape()] }
+
     public func part(of parameterName: String) -> ModelPart {
         for prefix in ["attn_pool", "mlp_head."] where parameterName.hasPrefix(prefix) { return .head }
         return .visionTower

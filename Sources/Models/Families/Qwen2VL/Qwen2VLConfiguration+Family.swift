@@ -5,6 +5,10 @@ public import Text
 extension Qwen2VLConfiguration: ModelFamily {
     public var contextLength: Int { decoder.maxPositions }
 
+    public var towerShapes: [TransformerShape] { vision.map { [$0.shape] } ?? [] }
+
+    public var patchesPerFeature: Double { vision.map { Double($0.mergeSize * $0.mergeSize) } ?? 1 }
+
     public var publishedNormalization: PixelNormalization? { vision == nil ? nil : .clip }
 
     public func makeModel(_ store: ParameterStore) throws -> VisionLanguageModel {
