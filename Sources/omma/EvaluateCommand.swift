@@ -73,7 +73,7 @@ struct EvaluateCommand: ParsableCommand {
             folder: folder, model: try folder.loadModel(dtype: dtype.flatMap(DType.init(name:))))
         let tasks = task.isEmpty ? SyntheticTask.allCases : task.compactMap(SyntheticTask.init(rawValue:))
         let passes = blind ? 2 : 1
-        let bar = ProgressBar("evaluate", total: tasks.count * count * passes, unit: "questions")
+        let bar = ProgressBar("evaluate", total: tasks.count * count * passes, unit: "question")
         var table = Table(
             [.init("task"), .init("metric"), .init("value", .right), .init("±", .right)]
                 + (blind ? [.init("blind", .right), .init("±", .right)] : []) + [.init("questions", .right)])

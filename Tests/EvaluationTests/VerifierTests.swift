@@ -12,7 +12,7 @@ import Testing
         "smart_resize_small", "tokenizer_small",
     ]
     /// Folders in a format of their own, each with its own tests.
-    static let others = ["image_formats", "tokenizers", "videos"]
+    static let others = ["image_formats", "lora_small", "omma_nano", "tokenizers", "videos"]
     /// What is verified of the shared fixtures, where they are there.
     static let shared = [
         "attention_pool", "avg_pool_connector", "c_abstractor", "chat_templates", "clip_vision",
@@ -32,6 +32,21 @@ import Testing
 
     @Test(arguments: sharedThere) func sharedFixturesHold(_ name: String) throws {
         try check(#require(Fixtures.shared).appending(path: name))
+    }
+
+    /// The goldens of the embedded model stand apart from its weights, which the repository holds once.
+    @Test func embeddedModelHolds() throws {
+        let folder = try TemporaryFolder(), manager = FileManager.default
+        for source in [
+            Fixtures.checkout.appending(path: "Sources/EmbeddedModel/omma-nano"),
+            Fixtures.goldens.appending(path: "omma_nano"),
+        ] {
+            for name in try manager.contentsOfDirectory(atPath: source.path) where name != "README.md" {
+                try manager.createSymbolicLink(
+                    at: folder.url.appending(path: name), withDestinationURL: source.appending(path: name))
+            }
+        }
+        try check(folder.url)
     }
 
     @Test func sayWhichWereThere() {
