@@ -125,11 +125,11 @@ with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         page.get_by_role("button", name="Regenerate").click()
         expect(page.locator("#send")).to_have_text("Send", timeout=120000)
     page.get_by_role("button", name="Edit").first.click()
-    page.fill(".edit textarea", "Where is the disc?")
+    page.fill(".edit textarea", "Where is the blue circle?")
     page.get_by_role("button", name="Ask again").click()
     answered(page, 1)
     expect(page.locator("article")).to_have_count(2)
-    expect(page.locator(".words")).to_have_text("Where is the disc?")
+    expect(page.locator(".words")).to_have_text("Where is the blue circle?")
 
     # Two tabs, each with its own conversation, at once; each tab's list shows both.
     other = opened(context)
@@ -162,7 +162,7 @@ with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
                 viewport={"width": width, "height": height}, color_scheme=scheme, http_credentials=credentials)
             page = opened(context)
             page.set_input_files("#files", str(picture))
-            ask(page, "Where is the disc?")
+            ask(page, "Where is the blue circle?")
             answered(page, 1)
             if name == "wide":
                 page.click("#see")
