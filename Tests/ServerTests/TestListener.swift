@@ -97,15 +97,7 @@ final class TestListener: Sendable {
 
         /// False once the other side takes no more.
         @discardableResult func send(_ bytes: [UInt8]) -> Bool {
-            var sent = 0
-            while sent < bytes.count {
-                let count = bytes[sent...].withUnsafeBytes {
-                    Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-                }
-                if count <= 0 { return false }
-                sent += count
-            }
-            return true
+            sendAll(bytes, to: descriptor)
         }
 
         func send(status: Int = 200, headers: [String] = [], body: [UInt8] = [], length: Int? = nil) {

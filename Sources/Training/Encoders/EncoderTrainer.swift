@@ -172,14 +172,8 @@ public final class EncoderTrainer: RecipeTrainer {
         // The mean loss is weighted by what it is a mean over.
         report.supervisedTokens = report.samples
         report.gradientNorm = try optimizer.gradientNorm()
-        guard report.loss.isFinite, report.gradientNorm.isFinite else {
-            report.isApplied = false
-            return report
-        }
-        if let clip = stage.clip, report.gradientNorm > clip {
-            try optimizer.scaleGradients(clip / (report.gradientNorm + 1e-6))
-        }
-        try optimizer.step(rate: rate)
+        report.isApplied = try optimizer.update(
+            loss: report.loss, norm: report.gradientNorm, rate: rate, clip: stage.clip)
         return report
     }
 

@@ -22,10 +22,7 @@ public struct ObjectiveStep {
             )
         }
         try optimizer.add(gradients)
-        let norm = try optimizer.gradientNorm()
-        guard value.isFinite, norm.isFinite else { return value }
-        if let clip, norm > clip { try optimizer.scaleGradients(clip / (norm + 1e-6)) }
-        try optimizer.step(rate: rate)
+        _ = try optimizer.update(loss: value, norm: optimizer.gradientNorm(), rate: rate, clip: clip)
         return value
     }
 }

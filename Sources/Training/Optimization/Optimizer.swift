@@ -173,6 +173,19 @@ public final class Optimizer {
         for group in groups { try group.gradient.multiplyInPlace(factor) }
     }
 
+    /// One step with clipped gradients; where loss or norm are not finite nothing changes.
+    ///
+    /// - Parameters:
+    ///   - norm: that of the collected gradients.
+    ///   - clip: the largest norm, as PyTorch's `clip_grad_norm_` has it; nil leaves gradients as they are.
+    /// - Returns: whether the step was taken.
+    func update(loss: Double, norm: Double, rate: Double, clip: Double?) throws -> Bool {
+        guard loss.isFinite, norm.isFinite else { return false }
+        if let clip, norm > clip { try scaleGradients(clip / (norm + 1e-6)) }
+        try step(rate: rate)
+        return true
+    }
+
     /// One AdamW step at the learning rate `rate`.
     public func step(rate: Double) throws {
         try withoutGradient {

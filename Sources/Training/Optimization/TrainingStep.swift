@@ -123,13 +123,9 @@ public struct TrainingStep {
         limit: Double? = nil, seed: UInt64? = nil
     ) throws -> StepReport {
         var report = try accumulate(microBatches, regions: regions, seed: seed)
-        guard report.loss.isFinite, report.gradientNorm.isFinite, report.loss <= limit ?? .infinity else {
-            report.isApplied = false
-            return report
-        }
-        // As PyTorch's clip_grad_norm_ has it.
-        if let clip, report.gradientNorm > clip { try optimizer.scaleGradients(clip / (report.gradientNorm + 1e-6)) }
-        try optimizer.step(rate: rate)
+        report.isApplied =
+            try report.loss <= limit ?? .infinity
+            && optimizer.update(loss: report.loss, norm: report.gradientNorm, rate: rate, clip: clip)
         return report
     }
 }
