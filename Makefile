@@ -1,5 +1,5 @@
 # The two commands of the README. Each sets up what it needs by itself.
-.PHONY: demo test setup lint demo-picture serve test-clients serve-picture
+.PHONY: demo test setup lint demo-picture serve test-clients serve-picture reliability
 
 demo: setup
 	swift build -c release --product omma
@@ -7,10 +7,16 @@ demo: setup
 
 test: setup
 	swift build --build-tests
-	swift test --skip-build
+	OMP_NUM_THREADS=1 swift test --skip-build
 
 setup:
 	@./setup
+
+# The table of faults that the tests inject, in docs/reliability.md.
+reliability: setup
+	swift build --build-tests
+	OMP_NUM_THREADS=1 swift test --skip-build > .build/test.log 2>&1 || { tail -3 .build/test.log; exit 1; }
+	Tests/reliability.sh .build/test.log
 
 # The server and its page, with the embedded model.
 serve: setup

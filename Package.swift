@@ -78,7 +78,8 @@ let package = Package(
     targets: [
         // Floor 0: the C and C++ boundary.
         .target(
-            name: "CTorch", dependencies: ["CKernels"], cxxSettings: [.unsafeFlags(torchCompilerFlags)],
+            name: "CTorch", dependencies: ["CKernels"],
+            cxxSettings: [.headerSearchPath("gloo_declarations"), .unsafeFlags(torchCompilerFlags)],
             linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
         .systemLibrary(
@@ -134,7 +135,7 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "Models", "NN", "Torch", "Media", "Text", "Data", "Safetensors", "Hashing", "Terminal",
+                "Models", "NN", "Torch", "Media", "Text", "Data", "Inference", "Safetensors", "Hashing", "Terminal",
                 .product(name: "Yams", package: "Yams"),
             ], swiftSettings: strict),
         .target(
@@ -196,7 +197,9 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
         test("Evaluation", ["Goldens"]),
-        test("Training", ["Data", "Evaluation", "Goldens", "Models", "NN", "Safetensors", "Torch"]),
+        test(
+            "Training",
+            ["Data", "Evaluation", "Goldens", "ModelTestSupport", "Models", "NN", "Safetensors", "Terminal", "Torch"]),
         // Runs the built program as a process, and links none of it.
         .testTarget(name: "OmmaTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: strict),
     ],

@@ -4,6 +4,8 @@ autocast or fp32. The plain loop that users write.
 
 train_samples and train_tokens: samples and non-padding tokens a second. train_step: seconds a step. The limit is three
 times the arithmetic of a forward pass without padding, at the machine's bf16 matmul rate.
+
+--long: one conversation of 4,096 tokens, 1,024 of them of a picture. --save-memory: gradient checkpointing.
 """
 
 import argparse
@@ -31,6 +33,9 @@ SMALL_VISION = {**VISION, "depth": 8, "embed_dim": 384, "num_heads": 6, "hidden_
 IDS = {"vision_start_token_id": 31996, "vision_end_token_id": 31997, "image_token_id": 31998, "video_token_id": 31999}
 LENGTHS = [850, 760, 690, 600, 520, 445, 370, 300]
 PICTURES = [(20, 16), (18, 18), (16, 16), (15, 14), (14, 13), (13, 12), (11, 11), (15, 10)]  # merged rows, columns
+
+
+LONG_LENGTHS, LONG_PICTURES = [4096], [(32, 32)]
 
 
 def batch():
@@ -70,8 +75,12 @@ def main():
     )
     add_options(parser, ROWS, runs=3)
     parser.add_argument("--dtype", choices=["bf16", "fp32"], default="bf16", help="default: bf16")
+    parser.add_argument("--long", action="store_true", help="one conversation of 4,096 tokens")
+    parser.add_argument("--save-memory", action="store_true", help="gradient checkpointing")
     options = parser.parse_args()
     check_rows(parser, options, ROWS)
+    if options.long:
+        LENGTHS[:], PICTURES[:] = LONG_LENGTHS, LONG_PICTURES
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
@@ -81,6 +90,8 @@ def main():
     config._attn_implementation = "sdpa"
     model = Qwen2VLForConditionalGeneration(config).train()
     say(f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} M parameters")
+    if options.save_memory:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     inputs = batch()
 
@@ -111,7 +122,7 @@ def main():
     }
     report = {
         "program": f"transformers {transformers.__version__}, torch {torch.__version__}",
-        "config": "qwen2-vl-80m",
+        "config": "qwen2-vl-80m, 4,096 tokens" if options.long else "qwen2-vl-80m",
         "dtype": options.dtype,
         "threads": options.threads,
         "limits": limits,

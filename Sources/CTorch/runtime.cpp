@@ -6,8 +6,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
-#ifdef __GLIBC__
-#endif
+#include <stdlib.h>
 #include <torch/version.h>
 
 #include "shim.h"
@@ -21,6 +20,11 @@ std::optional<at::Generator> optional_generator(ct_generator generator) {
     if (generator == nullptr) return std::nullopt;
     return generator_of(generator);
 }
+
+/// MKL otherwise takes other paths, which sum in another order, for memory that is not aligned as it likes: a weight in a
+/// mapped file then gives other last bits than the same weight in a buffer, and a resumed training or a saved model no
+/// longer equals the first to the bit. Costs nothing measurable. Read at MKL's first use.
+__attribute__((constructor)) void choose_reproducible_products() { setenv("MKL_CBWR", "AUTO", /*overwrite=*/0); }
 }  // namespace
 
 extern "C" {

@@ -35,7 +35,8 @@ public final class VisionLanguageModel {
         let embedded = try embed(input, features: features)
         try context.observe("inputs_embeds", embedded.tokens)
         if let columns = embedded.columns { try context.observe("cross_attention_columns", columns) }
-        return try decoder(embedded.tokens, input, memory: embedded.columns, context: context)
+        let tokens = try context.unseen.map { try embedded.tokens + $0.to(embedded.tokens.dtype) } ?? embedded.tokens
+        return try decoder(tokens, input, memory: embedded.columns, context: context)
     }
 
     /// What the decoder reads: `[tokens, hidden]` and, where the input has them, columns of gated cross-attention,

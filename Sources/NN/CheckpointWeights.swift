@@ -92,11 +92,13 @@ extension Safetensors.TensorSource {
 extension ParameterStore {
     /// What to write for a checkpoint of these parameters, converted to `dtype` if one is named, under their own names
     /// or others.
+    ///
+    /// - Parameter values: what to write in the place of parameters' tensors, by name.
     public func tensorSources(
-        dtype: DType? = nil, naming: (String) -> String = { $0 }
+        dtype: DType? = nil, replacing values: [String: Tensor] = [:], naming: (String) -> String = { $0 }
     ) -> [Safetensors.TensorSource] {
         parameters.map { parameter in
-            let tensor = parameter.tensor
+            let tensor = values[parameter.name] ?? parameter.tensor
             let target = dtype ?? tensor.dtype
             return Safetensors.TensorSource(name: naming(parameter.name), dtype: target.stored, shape: tensor.shape) {
                 sink in

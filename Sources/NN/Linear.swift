@@ -23,13 +23,22 @@ public final class Linear {
 
     /// `[…, in]` gives `[…, out]`.
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        let output = try x.linear(weight.tensor, bias?.tensor)
-        guard let adapter = weight.adapter else { return output }
-        return try output + adapter(x)
+        guard let adapter = weight.adapter else { return try weight.product(x, bias?.tensor) }
+        guard let magnitude = adapter.magnitude else { return try weight.product(x, bias?.tensor) + adapter(x) }
+        let plain = try weight.product(x)
+        let adapted = try plain + adapter.turning(plain, x, weight, magnitude)
+        return try bias.map { try adapted + $0.tensor } ?? adapted
     }
 
     /// Whether `x · weightᵀ` is all that there is to it.
-    public var isPlain: Bool { bias == nil && weight.adapter == nil }
+    public var isPlain: Bool { bias == nil && weight.adapter == nil && weight.quantized == nil }
+}
+
+extension Parameter {
+    /// `x · tensorᵀ + bias`, whatever the matrix is held in.
+    func product(_ x: Tensor, _ bias: Tensor? = nil) throws -> Tensor {
+        try quantized.map { try x.linear($0, bias) } ?? x.linear(tensor, bias)
+    }
 }
 
 /// A table of vectors by id.

@@ -7,32 +7,62 @@ public final class LowRankAdapter {
     public let down: Parameter
     /// `[out, rank]`, zeros at first, so that a new adapter changes nothing; PEFT calls it `lora_B`.
     public let up: Parameter
+    /// The length of each row of the adapted matrix, `[out]`, where lengths are learned apart from directions (DoRA, Liu
+    /// et al. 2024); PEFT calls it `lora_magnitude_vector`.
+    public let magnitude: Parameter?
     public let scale: Double
     /// The part of the input's elements that training leaves out on the way into `down`.
     public let dropout: Double
 
-    init(down: Parameter, up: Parameter, scale: Double, dropout: Double) {
+    init(down: Parameter, up: Parameter, magnitude: Parameter? = nil, scale: Double, dropout: Double) {
         self.down = down
         self.up = up
+        self.magnitude = magnitude
         self.scale = scale
         self.dropout = dropout
     }
 
     public var rank: Int { down.shape[0] }
+    public var parameters: [Parameter] { [down, up] + (magnitude.map { [$0] } ?? []) }
 
     /// `[…, in]` gives `[…, out]`.
     func callAsFunction(_ x: Tensor) throws -> Tensor {
         try x.droppingOut(dropout).linear(down.tensor).linear(up.tensor) * scale
     }
 
-    /// What the adapter adds to the weight: `[out, in]`, float32.
-    public func delta() throws -> Tensor {
-        try up.tensor.to(.float32).matmul(down.tensor.to(.float32)) * scale
+    /// What joins `plain = x · weightᵀ` where lengths are learned: with it each row of the matrix has the direction of
+    /// `weight + up · down · scale` and the length of `magnitude` (DoRA, equation 5). `[…, in]` gives `[…, out]`.
+    ///
+    /// The rows' own lengths are constants to the backward pass (section 4.3), and dropout before the adapter reaches the
+    /// matrix, too: both as PEFT does it.
+    func turning(_ plain: Tensor, _ x: Tensor, _ weight: Parameter, _ magnitude: Parameter) throws -> Tensor {
+        let lengths = try withoutGradient { try sum(weight.value()).rowLengths() }
+        let factor = try magnitude.tensor.to(.float32) / lengths
+        let dropped = try x.droppingOut(dropout)
+        let base = try dropped === x ? plain : weight.product(dropped)
+        let low = try dropped.linear(down.tensor).linear(up.tensor)
+        return try base * (factor - 1).to(x.dtype) + low * factor.to(x.dtype) * scale
+    }
+
+    /// The matrix that computes what `weight` and the adapter do together: `[out, in]`, float32.
+    public func merged(into weight: Tensor) throws -> Tensor {
+        let sum = try sum(weight)
+        guard let magnitude else { return sum }
+        return try sum * (magnitude.tensor.to(.float32) / sum.rowLengths()).unsqueeze(1)
+    }
+
+    private func sum(_ weight: Tensor) throws -> Tensor {
+        try weight.to(.float32) + up.tensor.to(.float32).matmul(down.tensor.to(.float32)) * scale
     }
 }
 
+extension Tensor {
+    /// The norm of each row of `[rows, columns]`.
+    fileprivate func rowLengths() throws -> Tensor { try square().sum([1]).sqrt() }
+}
+
 /// The adapters of a model: built over a parameter store of their own, whose names are those of the adapted layers with
-/// `lora_A.weight` and `lora_B.weight` behind.
+/// `lora_A.weight`, `lora_B.weight` and, for DoRA, `lora_magnitude_vector` behind.
 public final class LowRankAdapters {
     public struct Settings: Sendable, Hashable {
         public var rank: Int
@@ -41,12 +71,18 @@ public final class LowRankAdapters {
         /// Scales by `alpha / √rank` instead of `alpha / rank`, so that large ranks learn as fast as small ones
         /// (rsLoRA, Kalajdzievski 2023).
         public var isRankStabilized: Bool
+        /// Whether lengths of rows are learned apart from directions (DoRA, Liu et al. 2024).
+        public var isWeightDecomposed: Bool
 
-        public init(rank: Int, alpha: Double, dropout: Double = 0, isRankStabilized: Bool = false) {
+        public init(
+            rank: Int, alpha: Double, dropout: Double = 0, isRankStabilized: Bool = false,
+            isWeightDecomposed: Bool = false
+        ) {
             self.rank = rank
             self.alpha = alpha
             self.dropout = dropout
             self.isRankStabilized = isRankStabilized
+            self.isWeightDecomposed = isWeightDecomposed
         }
 
         public func scale(rank: Int) -> Double {
@@ -56,6 +92,8 @@ public final class LowRankAdapters {
 
     public static let downSuffix = "lora_A.weight"
     public static let upSuffix = "lora_B.weight"
+    /// Without `.weight` behind it, as PEFT writes it.
+    public static let magnitudeName = "lora_magnitude_vector"
 
     public let settings: Settings
     public let store: ParameterStore
@@ -67,9 +105,11 @@ public final class LowRankAdapters {
     /// - Parameters:
     ///   - store: where the adapters' parameters come from: at random for new ones, or a file's.
     ///   - ranks: the rank of a layer by the name of its matrix; that of the settings where nil.
+    ///   - weight: the value of a matrix, where it is not what passes will compute with yet; new lengths are those of its
+    ///     rows.
     public init(
         attachingTo targets: [Parameter], _ settings: Settings, store: ParameterStore,
-        ranks: (String) -> Int? = { _ in nil }
+        ranks: (String) -> Int? = { _ in nil }, weight: (Parameter) throws -> Tensor = { try $0.value() }
     ) throws {
         self.settings = settings
         self.store = store
@@ -83,8 +123,21 @@ public final class LowRankAdapters {
                 down: try scope["lora_A"].parameter(
                     "weight", [rank, input], .uniform(1 / Double(input).squareRoot())),
                 up: try scope["lora_B"].parameter("weight", [output, rank], .zeros),
+                magnitude: try settings.isWeightDecomposed
+                    ? Self.magnitude(scope, output) { try weight(target) } : nil,
                 scale: settings.scale(rank: rank), dropout: settings.dropout)
         }
+    }
+
+    /// A layer's lengths: from the store's checkpoint, or those of the rows of `weight`.
+    private static func magnitude(_ scope: ParameterScope, _ rows: Int, of weight: () throws -> Tensor) throws
+        -> Parameter
+    {
+        let lengths = try scope.parameter(magnitudeName, [rows], .ones)
+        if case .random = scope.store.origin {
+            lengths.tensor = try withoutGradient { try weight().to(.float32).rowLengths().to(lengths.tensor.dtype) }
+        }
+        return lengths
     }
 
     /// The layer that a matrix belongs to: its name without `.weight`.
@@ -101,24 +154,8 @@ public final class LowRankAdapters {
         try withoutGradient {
             try targets.compactMap { target in
                 guard let adapter = target.adapter else { return nil }
-                let weight = try (base(target.name) ?? target.tensor).to(.float32)
-                return (target.name, try weight + adapter.delta())
+                return (target.name, try adapter.merged(into: base(target.name) ?? target.value()))
             }
         }
-    }
-}
-
-/// Where dropout's random numbers come from in this pass. Without one nothing is dropped: answering never is random.
-public enum DropoutRandom {
-    @TaskLocal public static var generator: RandomGenerator?
-}
-
-extension Tensor {
-    /// Zeros in the place of a `part` of the elements, the others scaled up to keep the mean.
-    func droppingOut(_ part: Double) throws -> Tensor {
-        guard part > 0, let generator = DropoutRandom.generator else { return self }
-        // Drawn on the generator's device, so that a seed means the same choice everywhere.
-        let kept = try generator.uniform(shape).ge(part).to(device).to(dtype)
-        return try self * kept * (1 / (1 - part))
     }
 }

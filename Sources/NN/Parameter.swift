@@ -12,13 +12,28 @@ public final class Parameter {
 
     /// Whether it is the matrix of a linear layer (`[out, in]`), which takes an adapter.
     public internal(set) var isLinear = false
+    /// The value in 4 bits, of a matrix that does not learn; `tensor` then is its shape without memory.
+    public private(set) var quantized: QuantizedMatrix?
     /// What is learned beside this matrix.
     public internal(set) var adapter: LowRankAdapter?
+    /// Who brings the value together where it lies spread over several processes; nil where `tensor` is always whole.
+    public var spread: (any SpreadParameters)?
+    /// Which piece of the value this process computes with, where several share it; nil where `tensor` is all of it.
+    public var partition: Partition?
 
     public init(name: String, tensor: Tensor, isConstant: Bool = false) {
         self.name = name
         self.tensor = tensor
         self.isConstant = isConstant
+    }
+
+    /// The value whole, whatever it is held in.
+    public func value() throws -> Tensor { try quantized?.values() ?? tensor }
+
+    /// Rounds the value to 4 bits, and forgets the rest of it.
+    func quantize() throws {
+        quantized = try QuantizedMatrix(tensor)
+        tensor = try Tensor.empty(tensor.shape, dtype: tensor.dtype, device: .meta)
     }
 
     public var shape: [Int] { tensor.shape }

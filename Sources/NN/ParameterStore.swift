@@ -39,21 +39,29 @@ public final class ParameterStore {
     public let device: Device
     /// Whether parameters may be written: training copies what inference uses in place.
     public let isWritable: Bool
+    /// Which matrices are held in 4 bits.
+    private let quantizes: (String) -> Bool
 
     /// All parameters in the order in which the model asked for them.
     public private(set) var parameters: [Parameter] = []
+    /// The parameters of each block: of each layer of a tower or decoder.
+    public private(set) var blocks: [[Parameter]] = []
+    /// Parts of the model that ranks can divide among themselves.
+    public private(set) var divisible: [any DivisibleBlock] = []
     /// Names that were initialised because the checkpoint lacks them.
     public private(set) var initialized: [String] = []
     private var byName: [String: Parameter] = [:]
     private var problems = WeightProblems()
 
     public init(
-        _ origin: Origin, dtype: DType = .float32, device: Device = .cpu, writable: Bool = false
+        _ origin: Origin, dtype: DType = .float32, device: Device = .cpu, writable: Bool = false,
+        quantizing quantizes: @escaping (String) -> Bool = { _ in false }
     ) {
         self.origin = origin
         self.dtype = dtype
         self.device = device
         isWritable = writable
+        self.quantizes = quantizes
     }
 
     public subscript(name: String) -> Parameter? { byName[name] }
@@ -74,10 +82,19 @@ public final class ParameterStore {
         precondition(byName[name] == nil, "parameter \(name) is asked for twice")
         let parameter = Parameter(
             name: name, tensor: try makeTensor(name, shape, initialization), isConstant: isConstant)
+        if parameter.tensor.device != .meta, quantizes(name) { try parameter.quantize() }
         parameters.append(parameter)
         byName[name] = parameter
         return parameter
     }
+
+    func addBlock(_ parameters: [Parameter]) { blocks.append(parameters) }
+
+    /// Notes a part of the model that ranks can divide among themselves.
+    public func addDivisible(_ block: any DivisibleBlock) { divisible.append(block) }
+
+    /// Leaves of a pass that stand for what other ranks do.
+    public var anchors: [Tensor] { divisible.flatMap(\.anchors) }
 
     private func makeTensor(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Tensor {
         switch origin {
@@ -163,6 +180,13 @@ public struct ParameterScope {
     /// The parameter `prefix + name`.
     public func parameter(_ name: String, _ shape: [Int], _ initialization: Initialization) throws -> Parameter {
         try store.parameter(prefix + name, shape, initialization)
+    }
+
+    /// All parameters asked for so far whose names start with this prefix, noted as one block of the model.
+    public func block() -> [Parameter] {
+        let parameters = parameters
+        store.addBlock(parameters)
+        return parameters
     }
 
     /// A tensor that checkpoints hold and nothing learns.

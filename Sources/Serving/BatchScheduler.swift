@@ -16,6 +16,7 @@ final class BatchScheduler {
     private let options: BatchOptions
     private let shared: SharedStatistics
     private let observer: (@Sendable (String) throws -> Void)?
+    private let courier = AnswerCourier()
     private var waiting: [Submission] = []
     private var running: [RunningAnswer] = []
 
@@ -40,6 +41,7 @@ final class BatchScheduler {
             if contents.isClosed {
                 for answer in running { fail(answer, EngineError.shuttingDown) }
                 for submission in waiting { submission.sink.finish(throwing: EngineError.shuttingDown) }
+                courier.close()
                 return
             }
             expire()
@@ -88,9 +90,10 @@ final class BatchScheduler {
         while running.count < options.maxBatch, !waiting.isEmpty {
             let submission = waiting.removeFirst()
             do {
-                let answer = try RunningAnswer(submission, model: model, tokenizer: tokenizer)
+                let answer = try RunningAnswer(
+                    submission, model: model, tokenizer: tokenizer, courier: courier)
                 running.append(answer)
-                if answer.isEmpty { end(answer, try answer.finish(.length)) }
+                if answer.isEmpty { end(answer, .length) }
             } catch {
                 submission.sink.finish(throwing: Self.engineError(error))
                 shared.value.withLock { $0.failed += 1 }
@@ -98,21 +101,20 @@ final class BatchScheduler {
         }
     }
 
-    private func end(_ answer: RunningAnswer, _ summary: AnswerSummary) {
+    private func end(_ answer: RunningAnswer, _ reason: FinishReason) {
         running.removeAll { $0 === answer }
         shared.value.withLock {
             $0.finished += 1
-            $0.completionTokens += summary.completionTokens
+            $0.completionTokens += answer.tokens.count
             $0.running = running.count
         }
-        answer.submission.sink.yield(.end(summary))
-        answer.submission.sink.finish()
+        answer.finish(reason)
     }
 
     private func fail(_ answer: RunningAnswer, _ error: any Error) {
         running.removeAll { $0 === answer }
         shared.value.withLock { $0.failed += 1 }
-        answer.submission.sink.finish(throwing: Self.engineError(error))
+        answer.fail(Self.engineError(error))
     }
 
     private static func engineError(_ error: any Error) -> EngineError {
@@ -187,7 +189,7 @@ final class BatchScheduler {
                 take(logits, [other])
             } catch { fail(other, error) }
         }
-        if let summary = try answer.take(logits) { end(answer, summary) }
+        if let reason = try answer.take(logits) { end(answer, reason) }
     }
 
     /// The whole prompt as the decoder reads it.
@@ -231,7 +233,8 @@ final class BatchScheduler {
         let size = logits.count / answers.count
         for (row, answer) in answers.enumerated() {
             do {
-                if let summary = try answer.take(Array(logits[row * size..<(row + 1) * size])) { end(answer, summary) }
+                let own = answers.count == 1 ? logits : Array(logits[row * size..<(row + 1) * size])
+                if let reason = try answer.take(own) { end(answer, reason) }
             } catch { fail(answer, error) }
         }
     }

@@ -36,23 +36,27 @@ final class RunningAnswer {
     private let room: Int
     private var sampler: Sampler
     private var constraint: (any TokenConstraint)?
-    private var words: TextStream
-    private var marked: TextStream
-    private var stops: StopMatcher
-    private var text = ""
+    /// The answer's text and where it stops; nil where it stops at no text.
+    private var stopping: (words: TextStream, stops: StopMatcher)?
+    private let courier: AnswerCourier
+    private let writer: AnswerWriter
     private let started = ContinuousClock.now
     private var firstToken: ContinuousClock.Instant?
 
-    init(_ submission: Submission, model: VisionLanguageModel, tokenizer: Tokenizer) throws {
+    init(
+        _ submission: Submission, model: VisionLanguageModel, tokenizer: Tokenizer, courier: AnswerCourier
+    ) throws {
         let request = submission.request, limit = model.decoder.configuration.contextLength
         self.submission = submission
+        self.courier = courier
+        writer = AnswerWriter(submission, tokenizer: tokenizer)
         cache = model.decoder.makeCache(limit: limit)
         room = min(request.maxTokens, limit - request.prompt.rows.count)
         sampler = try Sampler(request.sampling, prompt: request.prompt.ids)
         constraint = request.constraint
-        words = TextStream(tokenizer, skipSpecialTokens: true)
-        marked = TextStream(tokenizer, skipSpecialTokens: false)
-        stops = StopMatcher(request.stopTexts)
+        if !request.stopTexts.isEmpty {
+            stopping = (TextStream(tokenizer, skipSpecialTokens: true), StopMatcher(request.stopTexts))
+        }
         stage = request.prompt.items.isEmpty ? .prompt(0) : .item(0)
     }
 
@@ -76,8 +80,10 @@ final class RunningAnswer {
         return (tokens.last ?? 0, position)
     }
 
-    /// Chooses the next token; the summary once the answer is complete.
-    func take(_ logits: [Float]) throws -> AnswerSummary? {
+    /// Chooses the next token and sends it on.
+    ///
+    /// - Returns: why the answer is complete, once it is.
+    func take(_ logits: [Float]) throws -> FinishReason? {
         var scores = logits
         for (id, bias) in request.logitBias where scores.indices.contains(Int(id)) { scores[Int(id)] += bias }
         for (id, count) in counts where scores.indices.contains(Int(id)) {
@@ -85,46 +91,29 @@ final class RunningAnswer {
         }
         constraint?.apply(to: &scores, stopTokens: request.stopTokens)
         let token = try sampler.next(scores: scores, step: tokens.count)
-        if firstToken == nil { firstToken = .now }
-        if request.stopTokens.contains(token) { return try finish(.stop) }
+        let isFirst = firstToken == nil
+        if isFirst { firstToken = .now }
+        if request.stopTokens.contains(token) { return .stop }
         tokens.append(token)
         if request.presencePenalty != 0 || request.frequencyPenalty != 0 { counts[token, default: 0] += 1 }
         constraint?.advance(token)
-        try marked.push(token)
-        let piece = stops.push(try words.push(token))
-        text += piece
-        var event = AnswerToken(id: token, text: piece, score: nil, alternatives: [])
-        if let count = request.alternatives { (event.score, event.alternatives) = Self.score(token, count, logits) }
-        submission.sink.yield(.token(event))
-        if stops.isStopped || constraint?.isFinished == true { return try finish(.stop) }
-        return tokens.count >= room ? try finish(.length) : nil
+        if let piece = try stopping?.words.push(token) { _ = stopping?.stops.push(piece) }
+        courier.send(
+            .token(token, logits: request.alternatives == nil ? nil : logits), from: writer, urgently: isFirst)
+        if stopping?.stops.isStopped == true || constraint?.isFinished == true { return .stop }
+        return tokens.count >= room ? .length : nil
     }
 
-    func finish(_ reason: FinishReason) throws -> AnswerSummary {
-        try marked.finish()
-        var rest = stops.push(try words.finish())
-        rest += stops.finish()
-        text += rest
+    func finish(_ reason: FinishReason) {
         let end = ContinuousClock.now, first = firstToken ?? end
-        return AnswerSummary(
-            finishReason: reason, restText: rest, text: text, markedText: marked.text,
-            promptTokens: request.prompt.rows.count, imageTokens: request.prompt.imageTokenCount,
-            completionTokens: tokens.count, secondsToFirstToken: (first - submission.submitted).seconds,
-            secondsWaiting: (started - submission.submitted).seconds, decodeSeconds: (end - first).seconds)
+        courier.send(
+            .end(
+                AnswerEnd(
+                    reason: reason, completionTokens: tokens.count,
+                    secondsToFirstToken: (first - submission.submitted).seconds,
+                    secondsWaiting: (started - submission.submitted).seconds, decodeSeconds: (end - first).seconds)),
+            from: writer, urgently: true)
     }
 
-    /// Log-probabilities of a token and of the likeliest ones, likeliest first.
-    private static func score(_ token: Int32, _ count: Int, _ logits: [Float]) -> (TokenScore, [TokenScore]) {
-        let top = logits.max() ?? 0
-        let total = Float(log(logits.reduce(0.0) { $0 + exp(Double($1 - top)) })) + top
-        func scored(_ id: Int) -> TokenScore { TokenScore(id: Int32(id), logProbability: logits[id] - total) }
-        var best: [Int] = []
-        for id in logits.indices where count > 0 {
-            if best.count == count, let last = best.last, logits[last] >= logits[id] { continue }
-            let place = best.firstIndex { logits[$0] < logits[id] } ?? best.count
-            best.insert(id, at: place)
-            if best.count > count { best.removeLast() }
-        }
-        return (scored(Int(token)), best.map(scored))
-    }
+    func fail(_ error: EngineError) { courier.send(.failure(error), from: writer, urgently: true) }
 }

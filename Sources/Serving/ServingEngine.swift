@@ -15,7 +15,8 @@ public protocol ServingEngine: Sendable {
     func shutdown()
 }
 
-public typealias AnswerStream = AsyncThrowingStream<AnswerEvent, any Error>
+/// Events that come together are one element, which is never empty.
+public typealias AnswerStream = AsyncThrowingStream<[AnswerEvent], any Error>
 
 /// What does not change while an engine runs.
 public struct EngineFacts: Sendable, Hashable {

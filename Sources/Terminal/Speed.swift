@@ -33,7 +33,7 @@ struct Speed {
 }
 
 /// The memory of this process that is in use, in bytes.
-func residentMemory() -> Int? {
+public func residentMemory() -> Int? {
     #if canImport(Darwin)
         var info = mach_task_basic_info()
         var count = mach_msg_type_number_t(MemoryLayout<mach_task_basic_info>.size / 4)

@@ -3,17 +3,17 @@ internal import NN
 internal import Torch
 
 extension VisionLanguageModel {
-    /// The sum of the cross entropies of `targets` (`[n]`) after `hidden` (`[n, hidden]`), with scores for no more than
-    /// `rows` rows at a time.
+    /// The summed loss of `targets` (`[n]`) after `hidden` (`[n, hidden]`), with scores for no more than `rows` rows at a
+    /// time.
     ///
     /// The gradients of a piece are computed with its scores, which then go: `[n, vocabulary]` never exists. Those of the
     /// head are added up in float32.
-    func crossEntropySum(_ hidden: Tensor, _ targets: Tensor, rows: Int) throws -> Tensor {
+    func lossSum(_ hidden: Tensor, _ targets: Tensor, _ loss: TokenLoss, rows: Int) throws -> Tensor {
         let count = targets.count
-        func sum(_ hidden: Tensor, _ targets: Tensor) throws -> Tensor {
-            try logits(hidden).to(.float32).crossEntropy(targets, reduction: .sum)
+        func sum(_ hidden: Tensor, _ targets: Tensor, _ range: Range<Int>) throws -> Tensor {
+            try loss.sum(logits(hidden).to(.float32), targets, range)
         }
-        guard rows < count else { return try sum(hidden, targets) }
+        guard rows < count else { return try sum(hidden, targets, 0..<count) }
         let records = isGradientEnabled
         let learned = records ? decoder.head.weight.learned + (decoder.head.bias?.learned ?? []) : []
         let reachesHidden = records && hidden.requiresGradient
@@ -25,11 +25,11 @@ extension VisionLanguageModel {
                 let range = start..<min(start + rows, count)
                 let piece = try hidden.slice(0, range).detach(), wanted = try targets.slice(0, range)
                 guard reachesHidden || !learned.isEmpty else {
-                    total = try total + sum(piece, wanted)
+                    total = try total + sum(piece, wanted, range)
                     continue
                 }
                 if reachesHidden { try piece.setRequiresGradient(true) }
-                let loss = try withGradient { try sum(piece, wanted) }
+                let loss = try withGradient { try sum(piece, wanted, range) }
                 var found = try Tensor.gradients(
                     of: [loss], weightedBy: [.scalar(1, device: loss.device)],
                     for: (reachesHidden ? [piece] : []) + learned)

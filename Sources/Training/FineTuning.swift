@@ -15,6 +15,10 @@ public struct FineTuning: Sendable {
     public var output: URL
     /// Of the adapters; nil trains all but the tower.
     public var rank: Int? = 16
+    /// Whether adapters learn lengths of rows apart (DoRA).
+    public var isWeightDecomposed = false
+    /// Whether the base is held in 4 bits (QLoRA).
+    public var hasQuantizedBase = false
     /// Parts or patterns that learn, or get adapters; all that make sense where empty.
     public var parts: [String] = []
     public var epochs = 3.0
@@ -127,7 +131,8 @@ public struct FineTuning: Sendable {
         let learning: String
         if let rank {
             let on = parts.isEmpty ? "" : ", on: [\(parts.map(quoted).joined(separator: ", "))]"
-            learning = "lora: {rank: \(rank), alpha: \(2 * rank)\(on)}"
+            let kind = (isWeightDecomposed ? ", dora: true" : "") + (hasQuantizedBase ? ", base_bits: 4" : "")
+            learning = "lora: {rank: \(rank), alpha: \(2 * rank)\(kind)\(on)}"
         } else {
             learning =
                 "train: [\((parts.isEmpty ? ["merger", "embedding", "decoder"] : parts).joined(separator: ", "))]"

@@ -11,13 +11,17 @@ extension VisionLanguageModel {
 
     /// The same in a pass that others look into.
     ///
-    /// - Parameter rows: whose scores are computed at once; all of them where nil.
+    /// - Parameters:
+    ///   - rows: whose scores are computed at once; all of them where nil.
+    ///   - settings: what tokens weigh and what joins their likelihoods; the sum is then over `Recipe.Loss.weight`.
     func lossSum(
-        _ sequences: [ProcessedSequence], _ input: ModelInput, _ context: ForwardContext, rows: Int? = nil
+        _ sequences: [ProcessedSequence], _ input: ModelInput, _ context: ForwardContext, rows: Int? = nil,
+        _ settings: Recipe.Loss = .init()
     ) throws -> Tensor? {
         if decoder.configuration.experts != nil { context.routings = [] }
         guard let (hidden, targets) = try supervisedHidden(sequences, input, context) else { return nil }
-        let sum = try crossEntropySum(hidden, targets, rows: rows ?? targets.count)
+        let loss = try TokenLoss(settings, sequences.map(\.learnedCount), device: hidden.device)
+        let sum = try lossSum(hidden, targets, loss, rows: rows ?? targets.count)
         guard let experts = decoder.configuration.experts, let routings = context.routings, !routings.isEmpty else {
             return sum
         }
@@ -25,7 +29,7 @@ extension VisionLanguageModel {
         let balances = try routings.map { try Routing.balanceLoss([$0]) }
         let balance = try Tensor.stack(balances).mean() * experts.balanceWeight
         let size = try Routing.routerLoss(routings) * experts.routerWeight
-        return try sum + (balance + size) * Double(targets.size(0))
+        return try sum + (balance + size) * settings.weight(sequences)
     }
 
     /// Scores (`[rows, vocabulary]`, float32) of the rows that predict a supervised token, and these tokens (`[rows]`);
@@ -63,5 +67,65 @@ extension ForwardContext {
     convenience init(_ memory: Recipe.Memory) {
         self.init()
         recomputed = Set(memory.recomputed)
+    }
+}
+
+extension Recipe.Loss {
+    /// What the supervised tokens of `sequences` weigh together.
+    func weight(_ sequences: some Sequence<ProcessedSequence>) -> Double {
+        weight(counts: sequences.map(\.learnedCount))
+    }
+
+    /// The same of samples with so many supervised tokens.
+    func weight(counts: some Sequence<Int>) -> Double {
+        counts.reduce(0) { $0 + Double($1) * weighting.weight($1) }
+    }
+}
+
+extension Recipe.LossWeighting {
+    /// What each of a sample's `count` supervised tokens weighs.
+    func weight(_ count: Int) -> Double {
+        switch self {
+        case .token: 1
+        case .sample: 1 / Double(max(1, count))
+        case .squareRoot: 1 / Double(max(1, count)).squareRoot()
+        }
+    }
+}
+
+/// What each supervised token adds to the loss.
+struct TokenLoss {
+    /// `[rows]`, float32; nil where all weigh 1.
+    private let weights: Tensor?
+    private let z: Double
+
+    /// - Parameter counts: supervised tokens of each sample, in the order of the rows.
+    init(_ settings: Recipe.Loss, _ counts: [Int], device: Device) throws {
+        z = settings.z
+        weights =
+            settings.weighting == .token
+            ? nil
+            : try Tensor(
+                counts.flatMap { Array(repeating: Float(settings.weighting.weight($0)), count: $0) }
+            ).to(device)
+    }
+
+    /// The sum over some of the rows.
+    ///
+    /// - Parameters:
+    ///   - scores: `[rows, vocabulary]`, float32.
+    ///   - range: which rows these are.
+    func sum(_ scores: Tensor, _ targets: Tensor, _ range: Range<Int>) throws -> Tensor {
+        if weights == nil, z == 0 { return try scores.crossEntropy(targets, reduction: .sum) }
+        var each: Tensor
+        if z > 0 {
+            // The logarithm of the softmax's denominator, kept near 0 (PaLM, section 5), serves the likelihood too.
+            let size = try scores.logSumExp([-1])
+            each = try size - scores.gather(1, targets.unsqueeze(1)).squeeze(1) + size.square() * z
+        } else {
+            each = try scores.crossEntropy(targets, reduction: .none)
+        }
+        if let weights { each = try each * weights.slice(0, range) }
+        return try each.sum()
     }
 }

@@ -4,12 +4,16 @@ import Foundation
 import Models
 import Terminal
 import Torch
+import Training
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure a model of published shapes with random weights, beside what the machine allows.",
         discussion: "Benchmarks/compare runs this and a peer in turn and prints the ratio.")
+
+    @Flag(help: "Measure steps of training instead, of a model of 79.8 M parameters.")
+    var train = false
 
     @Option(help: "Shapes: \(shapes.joined(separator: ", ")).")
     var config = "qwen2-vl-2b"
@@ -32,26 +36,38 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Print JSON.")
     var json = false
 
+    @Flag(help: "With --train: compute blocks again in the backward pass, and the loss in pieces.")
+    var saveMemory = false
+
+    @Flag(help: "With --train: one conversation of 4,096 tokens instead of eight short ones.")
+    var long = false
+
     @Flag(help: .hidden)
     var firstToken = false
 
     func validate() throws {
         guard Self.shapes.contains(config) else { throw ValidationError("no shapes named '\(config)'") }
         guard DType(name: dtype)?.isFloatingPoint == true else { throw ValidationError("'\(dtype)' is no float type") }
-        let unknown = chosenRows.filter { !ModelBench.allRows.contains($0) }
+        let unknown = chosenRows.filter { !allRows.contains($0) }
         guard unknown.isEmpty else {
-            throw ValidationError("no such row: \(unknown.joined(separator: ", ")); rows are \(ModelBench.allRows)")
+            throw ValidationError("no such row: \(unknown.joined(separator: ", ")); rows are \(allRows)")
+        }
+        guard train || !(saveMemory || long) else {
+            throw ValidationError("--save-memory and --long go with --train")
         }
         guard runs > 0, threads ?? 1 > 0 else { throw ValidationError("--runs and --threads must be positive") }
     }
 
     private static let shapes = Preset.all.map(\.name).filter { $0.hasPrefix("qwen2-vl-") }
 
+    private var allRows: [String] { train ? TrainBench.allRows : ModelBench.allRows }
+
     private var chosenRows: [String] {
-        rows?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } ?? ModelBench.allRows
+        rows?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } ?? allRows
     }
 
     func run() throws {
+        if train { return try runTraining() }
         let preset = try Preset.named(config)
         guard let configuration = try preset.family() as? Qwen2VLConfiguration, let type = DType(name: dtype) else {
             return
@@ -69,15 +85,26 @@ struct BenchCommand: ParsableCommand {
             print(try bench.firstToken())
             return
         }
-        let report = try bench.run(rows: chosenRows) { FileHandle.standardError.write(Data("bench: \($0)\n".utf8)) }
-        if json {
-            print(String(decoding: try JSONEncoder().encode(report), as: UTF8.self))
-        } else {
-            show(report)
-        }
+        try show(bench.run(rows: chosenRows, progress: Self.progress))
     }
 
-    private func show(_ report: BenchReport) {
+    private func runTraining() throws {
+        guard let type = DType(name: dtype) else { return }
+        let count = threads ?? ProcessInfo.processInfo.activeProcessorCount
+        Engine.threads = count
+        var memory = Recipe.Memory()
+        if saveMemory {
+            memory.recomputed = [.visionTower, .decoder]
+            memory.lossRows = 256
+        }
+        let bench = TrainBench(dtype: type, runs: runs, memory: memory, threads: count, isLong: long)
+        try show(bench.run(rows: chosenRows, progress: Self.progress))
+    }
+
+    private static func progress(_ line: String) { FileHandle.standardError.write(Data("bench: \(line)\n".utf8)) }
+
+    private func show(_ report: BenchReport) throws {
+        if json { return print(String(decoding: try JSONEncoder().encode(report), as: UTF8.self)) }
         print("\(report.program): \(report.config), \(report.dtype), \(report.threads) threads")
         print(
             String(

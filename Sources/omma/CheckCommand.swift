@@ -93,9 +93,11 @@ struct CheckCommand: ParsableCommand {
 
 /// Nobody watches a check.
 private final class Silence: TrainingObserver {
+    func begin(_ run: RunFacts) {}
     func begin(_ stage: StageSummary) {}
     func step(_ record: StepRecord) {}
     func evaluation(_ record: EvaluationRecord) {}
+    func answers(_ answers: [SampleAnswer], step: Int) {}
     func checkpoint(_ folder: URL, step: Int) {}
     func skipped(_ samples: [SkippedSample], step: Int) {}
     func note(_ line: String) { TerminalOutput.standardError.warn(line) }

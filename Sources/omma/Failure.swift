@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Terminal
+import Training
 
 /// How the program ends when something went wrong: one clear line on standard error, and a status that scripts can
 /// tell apart.
@@ -9,6 +10,8 @@ enum Failure {
     static let failed: Int32 = 1
     /// The command line makes no sense.
     static let usage: Int32 = 2
+    /// More of the data could not be used than is allowed.
+    static let data: Int32 = 3
 
     /// The status for an error, after what there is to say has been said.
     static func report(_ error: any Error, in command: any ParsableArguments.Type) -> Int32 {
@@ -25,6 +28,7 @@ enum Failure {
             return usage
         }
         say(error)
+        if case TrainingError.samples = error { return data }
         return failed
     }
 

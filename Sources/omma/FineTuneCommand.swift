@@ -28,6 +28,8 @@ struct FineTuneCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Conversations to measure on while training.", valueName: "file"), completion: .file())
     var heldOut: String?
     @Option(help: ArgumentHelp("Rank of the adapters.", valueName: "rank")) var lora = 16
+    @Flag(help: "Let adapters learn the lengths of matrices' rows apart from directions (DoRA).") var dora = false
+    @Flag(help: "Hold the matrices below adapters in 4 bits (QLoRA): less memory, more time.") var qlora = false
     @Flag(help: "Train the model itself in place of adapters.") var full = false
     @Option(
         help: ArgumentHelp(
@@ -54,6 +56,7 @@ struct FineTuneCommand: ParsableCommand {
         if let learningRate, !(0...10 ~= learningRate) {
             throw ValidationError("--learning-rate is \(learningRate); it must be from 0 to 10")
         }
+        if full, dora || qlora { throw ValidationError("--dora and --qlora are of adapters, and --full has none") }
         if dryRun, resume { throw ValidationError("--dry-run and --resume are of no use together") }
     }
 
@@ -80,6 +83,8 @@ struct FineTuneCommand: ParsableCommand {
         tuning.unmarked = UnmarkedPictures(rawValue: unmarked) ?? .error
         tuning.heldOut = heldOut.map { URL(fileURLWithPath: Paths.expanded($0)) }
         tuning.rank = full ? nil : lora
+        tuning.isWeightDecomposed = dora
+        tuning.hasQuantizedBase = qlora
         tuning.parts = train
         tuning.epochs = epochs
         tuning.steps = steps

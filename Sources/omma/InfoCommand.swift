@@ -91,7 +91,10 @@ struct InfoCommand: ParsableCommand {
             let sizes = limits.pictureTokens.map { "\($0.width)×\($0.height): \(Format.grouped($0.tokens))" }
             facts.append(("tokens", sizes.joined(separator: ", ")))
         }
-        if let frames = limits.maxVideoFrames { facts.append(("videos", "up to \(frames) frames, 2 a second")) }
+        if let frames = limits.maxVideoFrames {
+            let rate = limits.videoFramesPerSecond.map { "up to \(frames) frames, \(Format.decimal($0, 0)) a second" }
+            facts.append(("videos", rate ?? "\(frames) frames, evenly spread"))
+        }
         return facts
     }
 }

@@ -20,7 +20,11 @@ struct PlanCommand: ParsableCommand {
     @Option(help: "Their kind: \(Accelerator.all.map(\.name).joined(separator: ", ")).") var gpu = "h100"
     @Option(help: "Machines that they stand in; 8 devices each unless said otherwise.") var nodes: Int?
     @Option(help: "The share of the device's peak that is reached.") var utilisation = 0.4
-    @Option(help: "ZeRO's stage, 0 to 3; the cheapest that fits unless said otherwise.") var zero: Int?
+    @Option(
+        help: """
+            What devices hold shares of: \(ShardingKind.allCases.map(\.rawValue).joined(separator: ", ")) (ZeRO's stages 0 to \
+            3); what the recipe says, or the cheapest that fits.
+            """) var sharding: String?
     @Option(help: "Recompute blocks in the backward pass: on or off; what fits unless said otherwise.")
     var checkpointing: String?
     @Option(help: "Devices that share each layer.") var tensorParallel = 1
@@ -47,7 +51,10 @@ struct PlanCommand: ParsableCommand {
             throw ValidationError("--nodes must divide --gpus")
         }
         guard utilisation > 0, utilisation <= 1 else { throw ValidationError("--utilisation is above 0 and at most 1") }
-        guard zero.map({ 0...3 ~= $0 }) ?? true else { throw ValidationError("--zero is 0, 1, 2 or 3") }
+        guard sharding.map({ ShardingKind(rawValue: $0) != nil }) ?? true else {
+            let known = ShardingKind.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("--sharding is one of \(known)")
+        }
         guard [nil, "on", "off"].contains(checkpointing) else { throw ValidationError("--checkpointing is on or off") }
         guard tensorParallel > 0, pipelineParallel > 0, gpus.isMultiple(of: tensorParallel * pipelineParallel) else {
             throw ValidationError("--tensor-parallel times --pipeline-parallel must divide --gpus")
@@ -65,7 +72,7 @@ struct PlanCommand: ParsableCommand {
         if let price { accelerator.price = price }
         var options = RunPlan.Options(accelerator, devices: gpus, nodes: nodes)
         options.utilisation = utilisation
-        options.zero = zero
+        options.sharding = sharding.flatMap(ShardingKind.init)
         options.isCheckpointed = checkpointing.map { $0 == "on" }
         options.tensorParallel = tensorParallel
         options.pipelineParallel = pipelineParallel

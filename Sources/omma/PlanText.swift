@@ -68,7 +68,7 @@ struct PlanText {
 
     private func how(_ stage: StagePlan) -> String {
         let sharding = stage.sharding
-        var words = ["ZeRO-\(sharding.zero)"]
+        var words = [sharding.kind == .none ? "nothing sharded" : "sharding \(sharding.kind.rawValue)"]
         if sharding.tensorParallel > 1 { words.append("tensor parallel \(sharding.tensorParallel)") }
         if sharding.pipelineParallel > 1 { words.append("pipeline \(sharding.pipelineParallel)") }
         if sharding.isCheckpointed { words.append("blocks recomputed") }

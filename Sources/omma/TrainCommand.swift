@@ -18,6 +18,9 @@ struct TrainCommand: ParsableCommand {
     @Flag(help: "Go on from the newest whole checkpoint of the recipe's output.")
     var resume = false
 
+    @Flag(help: "Go on from the newest whole checkpoint if there is one, else begin.")
+    var resumeOrStart = false
+
     @Option(
         name: .customLong("set"), parsing: .singleValue,
         help: ArgumentHelp(
@@ -29,25 +32,68 @@ struct TrainCommand: ParsableCommand {
         completion: .file(extensions: ["yaml", "yml"]))
     var catalogue: String?
 
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "A field of the recipe that may differ from the checkpoint's, as in stages.align.data. May be given again.",
+            valueName: "field"))
+    var allowChange: [String] = []
+
     @Option(help: "Threads of one tensor operation.")
     var threads: Int?
 
+    @Option(help: "Seconds that a rank waits for the others; of several ranks, see omma launch.")
+    var rankTimeout = 120
+
+    func validate() throws {
+        guard 1...86_400 ~= rankTimeout else { throw ValidationError("--rank-timeout is a number from 1 to 86400") }
+        guard allowChange.isEmpty || resume || resumeOrStart else {
+            throw ValidationError("--allow-change is about a run that goes on; give --resume, too")
+        }
+    }
+
     func run() throws {
         if let threads { Engine.threads = threads }
-        let loaded = try Recipe.load(
+        LauncherWatch.start()
+        var loaded = try Recipe.load(
             URL(fileURLWithPath: recipe), overrides: replacements,
             catalogue: catalogue.map { URL(filePath: Paths.expanded($0)) })
-        _ = try Self.run(loaded, resume: resume)
+        loaded.allowedChanges = Set(allowChange)
+        let resume = resume || resumeOrStart && loaded.hasCheckpoint
+        guard let place = try ProcessPlace(environment: ProcessInfo.processInfo.environment) else {
+            _ = try Self.run(loaded, resume: resume)
+            return
+        }
+        try loaded.recipe.requireSupport()
+        let group = try ProcessGroup(joining: place, facts: loaded.facts, timeout: .seconds(rankTimeout))
+        do {
+            // Whoever ends at once, as over a mistake in the recipe, must not cut off those that are still connecting.
+            try group.barrier(for: "meeting the others")
+            _ = try Self.run(loaded, resume: resume, group: group)
+            try group.barrier(for: "ending together")
+        } catch {
+            group.leave(because: error)
+            throw error
+        }
     }
 
     /// Runs a recipe with its log on the terminal and in its output folder, and says how it ended.
-    static func run(_ loaded: Recipe.Loaded, resume: Bool) throws -> Trainer.Outcome {
+    ///
+    /// - Parameter group: the processes that train together; rank 0 alone writes and speaks.
+    static func run(_ loaded: Recipe.Loaded, resume: Bool, group: ProcessGroup = .alone) throws -> Trainer.Outcome {
         // Before the run's folder is made.
         try loaded.recipe.requireSupport()
-        let log = try RunLog(folder: URL(fileURLWithPath: loaded.recipe.output), resuming: resume)
-        defer { log.finish() }
+        if group.size == 1, try ProcessPlace(environment: ProcessInfo.processInfo.environment) != nil {
+            throw ProcessGroupError.environment(
+                "this command trains in one process; run the recipe that it wrote with omma train")
+        }
         StopSignal.catchSignals()
-        let trainer = try loaded.trainer(resume: resume, observer: log)
+        guard group.isMain else {
+            return try loaded.trainer(resume: resume, observer: SilentObserver(), group: group).run()
+        }
+        let log = try RunLog(folder: URL(fileURLWithPath: loaded.recipe.output))
+        defer { log.finish() }
+        let trainer = try loaded.trainer(resume: resume, observer: log, group: group)
         let outcome = try trainer.run()
         log.finish()
         switch outcome {

@@ -34,6 +34,22 @@ import Testing
             samples.allSatisfy { sample in sample.turns.allSatisfy { $0.task != .count || Int($0.answer) ?? 2 <= 1 } })
     }
 
+    @Test func conversationsAskAsMuchAsWanted() throws {
+        let weights: [SyntheticTask: Double] = [.color: 1, .shape: 1, .count: 1, .relation: 1, .chart: 1]
+        func conversations(_ questions: ClosedRange<Int>) throws -> [[SyntheticTurn]] {
+            let generator = try SyntheticGenerator(
+                SyntheticOptions(seed: 8, weights: weights, sides: 168...224, questions: questions))
+            return try (0..<40).map { try generator.sample(at: $0).turns }
+        }
+        let (few, many) = (try conversations(1...1), try conversations(9...12))
+        // A chart has a value, a comparison and its list at least.
+        #expect(few.allSatisfy { $0.count <= ($0[0].task == .chart ? 3 : 1) })
+        let asked = many.map(\.count).reduce(0, +)
+        #expect(asked > 40 * 6, "only \(asked) questions about 40 pictures")
+        #expect(many.allSatisfy { turns in Set(turns.map(\.question)).count == turns.count })
+        #expect(throws: SyntheticError.self) { try SyntheticGenerator(SyntheticOptions(questions: 0...3)) }
+    }
+
     @Test func threadsAgreeWithOne() async throws {
         // Text above all: Cairo's glyph cache is what threads would meet in.
         let weights: [SyntheticTask: Double] = [.text: 8, .chart: 2, .describe: 1]

@@ -8,11 +8,15 @@ import Testing
 @Suite(.serialized) struct VerifierTests {
     /// The repository's own folders in the fixtures' format.
     static let own = [
-        "chat_templates", "images", "qwen2_text_small", "qwen2vl_small", "qwen2vl_tied_sharded_small", "resize_small",
-        "smart_resize_small", "tokenizer_small",
+        "chat_templates", "clip_small", "images", "internvl2_llama3_small", "internvl2_phi3_small",
+        "internvl2_yi_small", "qwen2_text_small", "qwen2vl_small", "qwen2vl_tied_sharded_small", "resize_small",
+        "siglip_small", "smart_resize_small", "tokenizer_small",
     ]
     /// Folders in a format of their own, each with its own tests.
-    static let others = ["image_formats", "lora_small", "omma_nano", "tokenizers", "videos"]
+    static let others = [
+        "adafactor_small", "dora_small", "image_formats", "lora_small", "nf4_small", "omma_nano",
+        "tokenizers", "videos",
+    ]
     /// What is verified of the shared fixtures, where they are there.
     static let shared = [
         "attention_pool", "avg_pool_connector", "c_abstractor", "chat_templates", "clip_vision",

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import golden_file
+import make_contrastive
 import make_qwen2_text
 import make_qwen2vl
 import make_resizes
@@ -49,6 +50,7 @@ FOLDERS = {
     "tokenizer_small": make_tokenizer,
     "tokenizers": make_tokenizers.make,
     "qwen2_text_small": make_qwen2_text.make,
+    **{name: lambda folder, name=name: make_contrastive.make(name, folder) for name in make_contrastive.MODELS},
     **{name: lambda folder, name=name: make_qwen2vl.make(name, folder) for name in make_qwen2vl.MODELS},
 }
 

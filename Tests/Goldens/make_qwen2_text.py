@@ -96,7 +96,7 @@ def make(folder):
             logits = model(**inputs, use_cache=False).logits
         for part, values in probe.seen.items():
             tensors.close(f"{name}.{part}", values[-1], HIDDEN)
-        tensors.close(f"{name}.logits", logits[0], LOGITS, whole=name == "hello")
+        tensors.close(f"{name}.logits", logits[0], LOGITS)
         with torch.no_grad():
             distance = (wide(**inputs, use_cache=False).logits - logits).abs().max().item()
         case = cases[name] = {

@@ -367,12 +367,13 @@ class Writer:
     def _tensors(self, name, inputs, positions, grids):
         tensors, visual, decoder = self.tensors, self.model.visual, self.model.model
         rows = "flattened patches, rows in merge-block order; columns channel, temporal, y, x"
+        # Pixels and logits are sampled in every case: whole, they would be half of this folder.
         whole = name == "single_image"
         tensors.exact(f"{name}.input_ids", inputs["input_ids"])
         tensors.exact(f"{name}.position_ids", positions[:, 0], "M-RoPE positions, rows t,h,w")
         for key in ("pixel_values", "pixel_values_videos"):
             if key in inputs:
-                tensors.close(f"{name}.{key}", inputs[key], PIXELS, rows, whole)
+                tensors.close(f"{name}.{key}", inputs[key], PIXELS, rows)
         probe = reference.Probe(
             {
                 "vision.patch_embed": visual.patch_embed,
@@ -407,7 +408,7 @@ class Writer:
         self.embedded = seen["inputs_embeds"][-1]
         note = "text embeddings with vision features put in"
         tensors.close(f"{name}.inputs_embeds", self.embedded, HIDDEN, note, whole)
-        tensors.close(f"{name}.logits", self.logits[0], LOGITS, "", whole)
+        tensors.close(f"{name}.logits", self.logits[0], LOGITS)
 
     def batch(self):
         tensors = self.tensors

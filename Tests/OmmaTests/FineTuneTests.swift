@@ -25,6 +25,21 @@ struct FineTuneTests {
         #expect(!FileManager.default.fileExists(atPath: folder.path("out/latest")))
     }
 
+    @Test func adaptersMayHaveLengthsAndABaseInFourBits() throws {
+        let folder = try TemporaryFolder(), out = folder.path("out")
+        let trained = try Program.run(
+            "finetune", "--model", Program.model, "--data", data(folder), "--out", out, "--lora", "4", "--steps", "2",
+            "--dora", "--qlora")
+        #expect(trained.status == 0, "\(trained.errors)")
+        let recipe = try String(contentsOfFile: folder.path("out/recipe.yaml"), encoding: .utf8)
+        #expect(recipe.contains("lora: {rank: 4, alpha: 8, dora: true, base_bits: 4}"))
+        let merged = try Program.run("merge", "--adapter", "\(out)/step-000002", "--out", folder.path("merged"))
+        #expect(merged.status == 0, "\(merged.errors)")
+        let both = try Program.run(
+            "finetune", "--model", Program.model, "--data", data(folder), "--out", out, "--full", "--qlora")
+        #expect(both.status == 2)
+    }
+
     @Test func anAdapterIsTrainedAskedAndMerged() throws {
         let folder = try TemporaryFolder(), out = folder.path("out"), file = try data(folder)
         let trained = try Program.run(

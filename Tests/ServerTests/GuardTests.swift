@@ -46,6 +46,7 @@ import Testing
         let large = try await server.send("POST", "/tokenize", body: [UInt8](repeating: 0x20, count: 2 << 20))
         #expect(large.status == 413 && large.errorMessage != nil)
         print("V1: \(refused + 1) malformed requests, 0 answers of 5xx, 0 of another shape")
+        print("I4: \(refused) refusals searched for addresses in memory and paths of files, 0 held one")
         #expect(refused >= 300)
         #expect(try await server.chat(good).content() == golden)
         #expect(try await server.get("/metrics").text.contains("omma_requests_here 0\n"))

@@ -219,6 +219,7 @@ import Testing
         for _ in 0..<3 { #expect(try await server.chat(TestServer.question("Quick")).status == 200) }
         let response = try await slow.value
         #expect(response.isComplete && response.isDone && response.streamed() == expected)
+        print("V8: 1 reader of 16 bytes at a time beside 3 quick ones: 4 whole answers")
         try await server.stop()
     }
 }

@@ -21,7 +21,11 @@ final class TestListener: Sendable {
             Thread.detachNewThread { [weak self] in
                 while true {
                     let client = accept(descriptor, nil, nil)
-                    if client < 0 { return }
+                    if client < 0 {
+                        // Not by who ends it: the number may belong to another socket before this thread looks again.
+                        close(descriptor)
+                        return
+                    }
                     self?.accepted.withLock { $0 += 1 }
                     Thread.detachNewThread {
                         let connection = Connection(client)
@@ -33,10 +37,7 @@ final class TestListener: Sendable {
     }
 
     deinit {
-        for descriptor in descriptors {
-            shutdown(descriptor, Int32(SHUT_RDWR))
-            close(descriptor)
-        }
+        for descriptor in descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
     }
 
     private static func listen(port: Int) throws -> (descriptor: Int32, port: Int) {

@@ -129,6 +129,77 @@ import Text
         (##"{"type":"string","enum":["a",1,null]}"##, ["\"a\""], ["1", "null"]),
         (##"{"type":["integer","null"],"minimum":5}"##, ["5", "null"], ["4", "\"x\""]),
         (##"{"type":"array","items":{"type":"null"},"uniqueItems":false}"##, ["[]", "[null]"], ["[1]"]),
+        (
+            ##"{"type":"array","items":{"enum":["a","b",3]},"uniqueItems":true,"minItems":1}"##,
+            ["[\"a\"]", "[3,\"a\"]", "[\"b\", 3, \"a\"]"], ["[]", "[3,3]", "[\"a\",\"b\",\"a\"]", "[4]"]
+        ),
+        (
+            ##"{"type":"array","items":{"type":"boolean"},"uniqueItems":true,"maxItems":2}"##,
+            ["[]", "[true]", "[false,true]"], ["[true,true]", "[true,false,true]"]
+        ),
+        (
+            ##"{"type":"array","items":{"type":"string"},"uniqueItems":true,"maxItems":1}"##, ["[]", "[\"x\"]"],
+            ["[\"x\",\"y\"]"]
+        ),
+        (##"{"type":"string","not":{"enum":["a","ab"]}}"##, ["\"\"", "\"abc\"", "\"b\""], ["\"a\"", "\"ab\"", "1"]),
+        (##"{"type":"string","not":{"pattern":"^a|z"}}"##, ["\"\"", "\"ba\""], ["\"ab\"", "\"xz\""]),
+        (
+            ##"{"type":["integer","null","boolean"],"not":{"enum":[3,null,false]}}"##, ["2", "4", "-3", "true"],
+            ["3", "null", "false"]
+        ),
+        (
+            ##"{"type":"integer","minimum":0,"maximum":9,"not":{"minimum":3,"maximum":6}}"##, ["0", "2", "7", "9"],
+            ["3", "6", "10", "-1"]
+        ),
+        (##"{"enum":["a","b",1],"not":{"const":"b"}}"##, ["\"a\"", "1"], ["\"b\""]),
+        (##"{"not":{"type":["string","number","object"]}}"##, ["null", "true", "[]"], ["\"\"", "1", "{}", "1.5"]),
+        (
+            ##"{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"not":{"required":["a","b"]}}"##,
+            ["{}", #"{"a":null}"#, #"{"b":null}"#], [#"{"a":null,"b":null}"#]
+        ),
+        (
+            ##"{"type":"object","properties":{"kind":{"enum":["a","b"]},"n":{"type":"integer"}},"required":["kind"],"additionalProperties":false,"if":{"properties":{"kind":{"const":"a"}}},"then":{"required":["n"]},"else":{"properties":{"n":{"minimum":5,"type":"integer"}}}}"##,
+            [#"{"kind":"a","n":1}"#, #"{"kind":"b"}"#, #"{"kind":"b","n":5}"#],
+            [#"{"kind":"a"}"#, #"{"kind":"b","n":1}"#]
+        ),
+        (
+            ##"{"type":"integer","if":{"maximum":9},"then":{"multipleOf":2},"else":{"multipleOf":5}}"##,
+            ["2", "8", "10", "15"], ["3", "5", "12"]
+        ),
+        (
+            ##"{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"},"c":{"type":"null"}},"dependentRequired":{"a":["c"],"c":["b"]}}"##,
+            ["{}", #"{"b":null}"#, #"{"b":null,"c":null}"#, #"{"a":null,"b":null,"c":null}"#],
+            [#"{"a":null}"#, #"{"a":null,"c":null}"#, #"{"c":null}"#, #"{"a":null,"b":null}"#]
+        ),
+        (
+            ##"{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"integer"}},"dependentSchemas":{"a":{"required":["b"],"properties":{"b":{"minimum":3,"type":"integer"}}}}}"##,
+            ["{}", #"{"b":1}"#, #"{"a":null,"b":3}"#], [#"{"a":null}"#, #"{"a":null,"b":1}"#]
+        ),
+        (
+            ##"{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"},"c":{"type":"null"}},"minProperties":1,"maxProperties":2}"##,
+            [#"{"a":null}"#, #"{"b":null,"c":null}"#], ["{}", #"{"a":null,"b":null,"c":null}"#]
+        ),
+        (
+            ##"{"type":"object","patternProperties":{"^n":{"type":"integer"},"_s$":{"type":"null"}},"additionalProperties":false}"##,
+            ["{}", #"{"n1":3,"x_s":null}"#], [#"{"n1":null}"#, #"{"x":3}"#, #"{"n_s":3}"#, #"{"n_s":null}"#]
+        ),
+        (
+            ##"{"type":"object","patternProperties":{"^n":{"type":"integer"}},"additionalProperties":{"type":"null"}}"##,
+            [#"{"n":3}"#, #"{"x":null,"n2":1}"#], [#"{"n":null}"#, #"{"x":3}"#]
+        ),
+        (
+            ##"{"type":"object","properties":{"n1":{"minimum":3},"x":{"type":"null"}},"patternProperties":{"^n":{"type":"integer"}}}"##,
+            [#"{"n1":3}"#, #"{"x":null}"#], [#"{"n1":3.5}"#, #"{"n1":2}"#]
+        ),
+        (
+            ##"{"allOf":[{"type":"object","properties":{"a":{"type":"null"}},"additionalProperties":false},{"properties":{"b":true}}]}"##,
+            ["{}", #"{"a":null}"#], [#"{"b":1}"#]
+        ),
+        (##"{"type":"object","properties":{"a":false,"b":{"type":"null"}}}"##, ["{}", #"{"b":null}"#], [#"{"a":1}"#]),
+        (
+            ##"{"allOf":[{"anyOf":[{"type":"integer"},{"type":"null"}]},{"anyOf":[{"type":"string"},{"minimum":3,"type":"integer"}]}]}"##,
+            ["3"], ["2", "null", "\"\""]
+        ),
     ])
     func wordsAreKeptTo(_ schema: String, _ good: [String], _ bad: [String]) throws {
         let grammar = try grammar(schema)
@@ -141,7 +212,7 @@ import Text
         ##"{"$ref":"#/$defs/x"}"##, ##"{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}"##,
         ##"{"enum":[]}"##, ##"{"type":"array","minItems":3,"maxItems":1}"##, ##"{"anyOf":[{"$ref":"#"}]}"##,
         ##"{"type":"object","required":["x"]}"##, ##"{"type":[]}"##, ##"{"type":"array","uniqueItems":true}"##,
-        ##"{"type":"object","patternProperties":{}}"##, ##"{"type":"string","pattern":"(?=a)"}"##,
+        ##"{"type":"string","pattern":"(?=a)"}"##,
         ##"{"type":"string","pattern":"(a)\\1"}"##, ##"{"type":"string","pattern":"\\bx"}"##,
         ##"{"type":"string","pattern":"("}"##, ##"{"type":"string","pattern":"[z-a]"}"##,
         ##"{"type":"string","pattern":"a**"}"##, ##"{"type":"string","pattern":"*a"}"##,
@@ -156,10 +227,15 @@ import Text
         ##"{"allOf":[{"type":"string"},{"type":"null"}]}"##, ##"{"allOf":[{"$ref":"#"}]}"##,
         ##"{"allOf":[{"type":"string","pattern":"a"},{"pattern":"b"}]}"##, ##"{"type":"string","enum":[1]}"##,
         ##"{"enum":[1,2],"minimum":2}"##, ##"{"const":1,"enum":[2]}"##, ##"{"minimum":3,"minLength":2}"##,
-        ##"{"type":"object","minProperties":2}"##, ##"{"type":"object","properties":{"a":true},"maxProperties":0}"##,
-        ##"{"allOf":[{"type":"object","properties":{"a":true},"additionalProperties":false},{"properties":{"b":true}}]}"##,
-        ##"{"type":"array","prefixItems":[true],"items":false,"minItems":2}"##, ##"{"if":true,"then":true}"##,
-        ##"{"type":"array","contains":{"type":"null"}}"##, ##"{"dependentRequired":{}}"##,
+        ##"{"type":"object","minProperties":2}"##,
+        ##"{"type":"array","prefixItems":[true],"items":false,"minItems":2}"##,
+        ##"{"type":"array","contains":{"type":"null"}}"##, ##"{"not":{"format":"date"}}"##,
+        ##"{"type":"array","items":{"type":"integer"},"uniqueItems":true}"##, ##"{"not":{"const":[1]}}"##,
+        ##"{"type":"array","items":{"enum":[1,2]},"uniqueItems":true,"minItems":3}"##, ##"{"not":true}"##,
+        ##"{"type":"string","not":{"type":"string"}}"##, ##"{"enum":[1],"not":{"const":1}}"##,
+        ##"{"type":"object","properties":{"a":true},"minProperties":2}"##, ##"{"dependentRequired":{"a":"b"}}"##,
+        ##"{"type":"object","patternProperties":{"(":true}}"##, ##"{"if":{"contains":true},"then":false}"##,
+        ##"{"type":"object","required":["a"],"properties":{"a":false}}"##, ##"{"unevaluatedProperties":false}"##,
     ])
     func schemasThatCannotBeFollowedAreErrors(_ schema: String) throws {
         #expect(throws: SchemaError.self, "\(schema)") { try self.grammar(schema) }
@@ -215,6 +291,8 @@ import Text
             #"{"type":"array","items":{"type":"string","format":"date"},"maxItems":2}"#,
             #"{"type":"string","pattern":"^[a-zé日]{1,4}(-x)?$"}"#, #"{"type":"number","minimum":-2.5,"maximum":17}"#,
             #"{"type":"object","additionalProperties":{"type":"integer","multipleOf":5},"propertyNames":{"pattern":"^k\\d$"},"maxProperties":2}"#,
+            #"{"type":"array","items":{"enum":["ab","abc",7,null]},"uniqueItems":true,"minItems":2}"#,
+            #"{"type":"string","maxLength":4,"not":{"pattern":"[^ab]"}}"#,
         ]
         let stop = try #require((0..<Int32(tokenizer.vocabularySize)).first { tokenizer.bytes(of: $0) == nil })
         var ended = 0

@@ -110,7 +110,9 @@ import Torch
         let engine = try await BatchEngine.tiny()
         var request = EngineRequest(prompt: try tiny.prompt("Hi"), maxTokens: 4, alternatives: 3)
         var scores: [AnswerToken] = []
-        for try await case .token(let token) in engine.submit(request) { scores.append(token) }
+        for try await events in engine.submit(request) {
+            for case .token(let token) in events { scores.append(token) }
+        }
         #expect(scores.count == 4)
         for token in scores {
             #expect(token.alternatives.count == 3 && token.alternatives.first == token.score)

@@ -12,14 +12,16 @@ struct Heard: Equatable {
     var summary: AnswerSummary?
 
     init(_ stream: AnswerStream) async throws {
-        for try await event in stream {
-            switch event {
-            case .token(let token):
-                ids.append(token.id)
-                text += token.text
-            case .end(let summary):
-                text += summary.restText
-                self.summary = summary
+        for try await events in stream {
+            for event in events {
+                switch event {
+                case .token(let token):
+                    ids.append(token.id)
+                    text += token.text
+                case .end(let summary):
+                    text += summary.restText
+                    self.summary = summary
+                }
             }
         }
     }

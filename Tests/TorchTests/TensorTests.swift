@@ -38,6 +38,34 @@ import Torch
         #expect(error?.kind == .outOfMemory)
     }
 
+    /// Weights in mapped files lie at any multiple of their element's size.
+    @Test(arguments: [DType.float32, .bfloat16], [[3, 32, 64], [1, 64, 200], [17, 64, 128], [100, 48, 96]])
+    func productsDoNotDependOnAddresses(_ dtype: DType, _ sizes: [Int]) throws {
+        let random = try RandomGenerator(seed: 1)
+        let x = try random.normal([sizes[0], sizes[1]]).to(dtype),
+            w = try random.normal([sizes[2], sizes[1]]).to(dtype)
+        /// The same values, so many elements behind an aligned address.
+        func moved(_ tensor: Tensor, by count: Int) throws -> Tensor {
+            let room = try Tensor.empty([tensor.count + count], dtype: dtype)
+            let place = try room.slice(0, count..<count + tensor.count).view(tensor.shape)
+            try place.copy(from: tensor)
+            return place
+        }
+        func products(_ x: Tensor, _ w: Tensor) throws -> [Tensor] {
+            let y = try x.linear(w)
+            return [y, try x.matmul(w.transpose(0, 1)), try y.matmul(w), try y.transpose(0, 1).matmul(x)]
+        }
+        let expected = try products(x, w)
+        for offset in [1, 2, 3, 4, 8] {
+            for (found, wanted) in try zip(products(x, moved(w, by: offset)), expected) {
+                #expect(try found.isEqual(to: wanted))
+            }
+            for (found, wanted) in try zip(products(moved(x, by: offset), w), expected) {
+                #expect(try found.isEqual(to: wanted))
+            }
+        }
+    }
+
     @Test func memoryIsUsedInPlaceAndGivenBack() throws {
         final class Owner {
             let memory: UnsafeMutableBufferPointer<Float>

@@ -67,15 +67,6 @@ struct AdapterTrainingTests {
         return try Recipe.parse(text, file: "single.yaml", folder: output.url)
     }
 
-    @discardableResult
-    private func run(_ loaded: Recipe.Loaded, resume: Bool = false, stop: Int? = nil) throws -> (Recorder, Trainer) {
-        let recorder = Recorder()
-        let trainer = try Trainer(loaded, resume: resume, observer: recorder)
-        trainer.shouldStop = { stop.map { (recorder.steps.last?.step ?? 0) >= $0 } ?? false }
-        _ = try trainer.run()
-        return (recorder, trainer)
-    }
-
     private func bytes(_ folder: TemporaryFolder, _ names: [String]) throws -> [Data] {
         try names.map { try Data(contentsOf: folder.url.appending(path: "run/\($0)")) }
     }
@@ -85,9 +76,9 @@ struct AdapterTrainingTests {
         arguments: [1, 2, 3, 4, 5])
     func resume(_ stop: Int) throws {
         let whole = try TemporaryFolder(), parts = try TemporaryFolder()
-        let straight = try run(recipe(whole)).0
-        let first = try run(recipe(parts), stop: stop).0
-        let second = try run(recipe(parts), resume: true).0
+        let straight = try trainedRun(recipe(whole)).0
+        let first = try trainedRun(recipe(parts), stop: stop).0
+        let second = try trainedRun(recipe(parts), resume: true).0
         #expect((first.steps + second.steps).map(\.report.loss) == straight.steps.map(\.report.loss))
         let final = ["step-000006/model.safetensors", "step-000006/training/optimizer.safetensors"]
         #expect(try bytes(whole, final) == bytes(parts, final))
@@ -96,8 +87,8 @@ struct AdapterTrainingTests {
     @Test("Threads change no bit of dropout")
     func threads() throws {
         let one = try TemporaryFolder(), many = try TemporaryFolder()
-        try run(recipe(one, ["threads=2"]))
-        try run(recipe(many, ["threads=2", "workers=3"]))
+        try trainedRun(recipe(one, ["threads=2"]))
+        try trainedRun(recipe(many, ["threads=2", "workers=3"]))
         let files = ["step-000005/adapter_model.safetensors", "step-000006/model.safetensors"]
         #expect(try bytes(one, files) == bytes(many, files))
     }
@@ -105,7 +96,7 @@ struct AdapterTrainingTests {
     @Test("Only adapters learn; what is frozen stays as it is, bit for bit", arguments: ["f32", "bf16"])
     func frozen(_ precision: String) throws {
         let folder = try TemporaryFolder()
-        let (recorder, trainer) = try run(single(folder, precision: precision))
+        let (recorder, trainer) = try trainedRun(single(folder, precision: precision))
         #expect(recorder.steps.count == 5 && recorder.steps[4].report.loss < recorder.steps[0].report.loss)
         let before = try ModelFolder(TinyModel.folder).loadModel(dtype: trainer.recipe.precision.dtype)
         for parameter in trainer.model.store.parameters {
@@ -126,7 +117,7 @@ struct AdapterTrainingTests {
     @Test("A checkpoint of adapters opens as a model, and merged it answers the same")
     func merged() throws {
         let folder = try TemporaryFolder()
-        let trainer = try run(single(folder)).1
+        let trainer = try trainedRun(single(folder)).1
         let checkpoint = folder.url.appending(path: "run/step-000005")
         #expect(!FileManager.default.fileExists(atPath: checkpoint.appending(path: "model.safetensors").path))
         let report = try AdapterMerge.write(ModelFolder(checkpoint), to: folder.url.appending(path: "merged"))
@@ -150,7 +141,7 @@ struct AdapterTrainingTests {
         let again = try TemporaryFolder()
         let error = try #require(throws: CheckpointError.self) {
             let text = try single(again).text.replacingOccurrences(of: TinyModel.folder.path, with: checkpoint.path)
-            try run(Recipe.parse(text, file: "again.yaml", folder: again.url))
+            try trainedRun(Recipe.parse(text, file: "again.yaml", folder: again.url))
         }
         #expect("\(error)".contains("omma merge"))
     }
@@ -159,7 +150,7 @@ struct AdapterTrainingTests {
     func refusals() throws {
         let folder = try TemporaryFolder()
         let error = try #require(throws: TrainingError.self) {
-            try run(recipe(folder, ["stages.first.lora={rank: 2, on: [embedding]}", "stages.first.train=null"]))
+            try trainedRun(recipe(folder, ["stages.first.lora={rank: 2, on: [embedding]}", "stages.first.train=null"]))
         }
         #expect("\(error)".contains("embedding"))
         #expect(throws: RecipeError.self) { try recipe(folder, ["stages.adapters.train=all"]) }

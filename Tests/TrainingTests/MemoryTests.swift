@@ -117,4 +117,24 @@ struct MemoryTests {
         #expect(eighth[0] == whole[0] && eighth[24] < 0.6 * whole[0])
         #expect(abs(eighth[24] - whole[24]) < 0.15 * whole[0])
     }
+
+    @Test("Plans count moments in 8 bits as what they take")
+    func plannedMoments() throws {
+        let tiny = try TinyModel(), folder = try TemporaryFolder()
+        let optimizer = try Optimizer(
+            tiny.model.store.parameters.filter { !$0.isConstant }, dtype: .float32, settings: AdamWOptions(rate: 1),
+            hasSmallState: true)
+        let parts = optimizer.groups.flatMap { [$0.first, $0.second] }.compactMap { $0?.codes }.joined()
+        let held = parts.reduce(0) { $0 + $1.tensor.count * $1.tensor.dtype.size }
+        // The gaps that fill up blocks are much of a model this small, and nothing of a real one.
+        let perValue = Double(held) / Double(optimizer.groups.reduce(0) { $0 + $1.share.count })
+        func plan(_ bits: Int) throws -> StagePlan {
+            let recipe = try tinyRecipe(folder, ["stages.first.memory={moment_bits: \(bits)}"]).recipe
+            return try RunPlan(recipe, .init(#require(Accelerator.named("h100")), devices: 1)).stages[0]
+        }
+        let whole = try plan(32), small = try plan(8)
+        #expect(whole.memory.optimizer == 12 * Double(whole.learning))
+        #expect(abs(small.memory.optimizer - (4 + perValue) * Double(small.learning)) < 1)
+        #expect(perValue < 2.1)
+    }
 }

@@ -38,55 +38,27 @@ struct NanoRecipeTests {
         let record = try #require(recorder.evaluations.last)
         let blind = try #require(record.blind)
         #expect(record.loss.isFinite && blind.loss.isFinite && record.loss != blind.loss)
+        // All but the resampler's features are also told what stands where.
+        #expect(recorder.steps.allSatisfy { ($0.report.regionLoss != nil) == (name != "qwen-vl") })
         // The checkpoint is a whole model's folder.
         let folder = try ModelFolder(output.url.appending(path: "run/step-000002"))
         #expect(try folder.loadModel().store.parameters.count == trainer.model.store.parameters.count)
         #expect(trainer.parameterCount < 12_000_000)
     }
 
-    @Test("NaViT learns by itself, and goes on after a stop as if there had been none")
-    func encoder() throws {
-        let short = [
-            "stages.lesson.steps=3", "stages.lesson.schedule={kind: constant}", "stages.lesson.evaluate_every=3",
-            "stages.lesson.batch={tokens: 300, max_samples: 3, accumulation: 2}", "held_out.samples=4",
-            "model.config={dim: 32, depth: 1, heads: 1, mlp_dim: 64}",
-        ]
-        func run(_ output: TemporaryFolder, resume: Bool = false, stop: Int? = nil) throws -> Recorder {
-            let recorder = Recorder()
-            let trainer = try EncoderTrainer(
-                load("navit", short + ["output=\(output.path("run"))"]), resume: resume, observer: recorder)
-            trainer.shouldStop = { stop.map { (recorder.steps.last?.step ?? 0) >= $0 } ?? false }
-            _ = try trainer.run()
-            return recorder
-        }
-        let whole = try TemporaryFolder(), parts = try TemporaryFolder()
-        let straight = try run(whole)
-        let first = try run(parts, stop: 1), second = try run(parts, resume: true)
-        #expect((first.steps + second.steps).map(\.report.loss) == straight.steps.map(\.report.loss))
-        #expect(straight.steps.count == 3 && straight.steps.allSatisfy { $0.report.pictures > 0 })
-        let record = try #require(straight.evaluations.last)
-        #expect(record.loss.isFinite && record.blind != nil && record.loss == second.evaluations.last?.loss)
-        let weights = "run/step-000003/model.safetensors"
-        #expect(
-            try Data(contentsOf: whole.url.appending(path: weights))
-                == Data(contentsOf: parts.url.appending(path: weights)))
-        let summary = try ModelSummary(folder: whole.url.appending(path: "run/step-000003"))
-        #expect(summary.problems.isEmpty && summary.total > 0)
-    }
-
-    @Test("Encoders need their objective's classes, and pictures whose classes are known")
-    func encoderMistakes() throws {
+    @Test("What sees all patches at once is not told what stands where")
+    func resamplersHaveNoPlaces() throws {
         let output = try TemporaryFolder()
-        func error(_ overrides: [String]) throws -> String {
-            let loaded = try load("navit", ["output=\(output.path(UUID().uuidString))"] + overrides)
-            let error = try #require(throws: (any Error).self) {
-                try EncoderTrainer(loaded, resume: false, observer: Recorder()).run()
+        for (name, changes) in [
+            ("qwen-vl", ["stages.lesson.regions={weight: 1}"]),
+            ("mm1", ["model.config={connector: {type: attention-pool, hidden_size: null, depth: null}}"]),
+        ] {
+            let loaded = try load(name, ["output=\(output.path(name))", "held_out.samples=1"] + changes)
+            let error = #expect(throws: TrainingError.self) {
+                try Trainer(loaded, resume: false, observer: Recorder()).run()
             }
-            return "\(error)"
+            #expect(error?.description.contains("no places") == true)
         }
-        #expect(try error(["model.config={num_classes: 7}"]).contains("num_classes"))
-        #expect(try error(["model.random=models/mm1"]).contains("needs a model of type 'navit'"))
-        #expect(try error(["stages.lesson.data=[{jsonl: nothing.jsonl}]"]).contains("must be synthetic"))
     }
 
     @Test("Noise hides pictures and leaves words and sizes as they are")

@@ -1,3 +1,5 @@
+import Data
+import Media
 import Models
 import Testing
 
@@ -11,7 +13,7 @@ struct PackingTests {
         // Every eleventh has no answer.
         if number % 11 != 10 { rows[tokens - 1].isSupervised = true }
         return PreparedSample(
-            number: number, id: "\(number)",
+            number: number, id: "\(number)", source: "numbers",
             result: .success(ProcessedSequence(rows: rows, items: [], nextPosition: 0, promptText: "")))
     }
 
@@ -36,6 +38,46 @@ struct PackingTests {
         }
         #expect(Set(seen).count == seen.count)
         #expect(Set(seen).union(packer.cursor.waiting) == Set((0..<next).filter { $0 % 11 != 10 }))
+    }
+
+    @Test("Rows of mixed data are more than 95 % full", arguments: [(4096, 16), (4096, 64), (8192, 64)])
+    func filled(_ tokens: Int, _ lookAhead: Int) throws {
+        // Words without pictures, questions about small pictures, and pages of writing, as they come.
+        let model = try ModelFolder(TinyModel.folder)
+        var options = SyntheticOptions(seed: 4, weights: SyntheticOptions.only(.text), sides: 448...784)
+        let pages = try SyntheticGenerator(options)
+        options = SyntheticOptions(seed: 5, sides: 112...336)
+        let scenes = try SyntheticGenerator(options)
+        let lengths = try (0..<60).map { index in
+            let sample = try (index % 3 == 0 ? pages : scenes).sample(at: index)
+            var conversation = sample.conversation
+            if index % 4 == 1 { conversation = conversation.prefix(2).map { Message($0.role, $0.text) } }
+            return try model.processor.process(conversation, .training).rows.count
+        }
+        try #require((lengths.max() ?? 0) > 8 * (lengths.min() ?? 0))
+        var generator = SeededGenerator(seed: 1)
+        let order = (0..<20_000).map { _ in lengths[generator.index(weights: lengths.map { _ in 1 })] }
+        var packer = BatchPacker(
+            Recipe.Batch(tokens: tokens, maxPatches: nil, maxSamples: nil, accumulation: 1, lookAhead: lookAhead),
+            from: DataCursor())
+        var next = 0, held = 0
+        let rows = 100
+        for _ in 0..<rows {
+            let step = packer.step {
+                defer { next += 1 }
+                var rows = (0..<order[next]).map { TokenRow(id: Int32($0), position: .zero) }
+                rows[rows.count - 1].isSupervised = true
+                return PreparedSample(
+                    number: next, id: "\(next)", source: "mixed",
+                    result: .success(ProcessedSequence(rows: rows, items: [], nextPosition: 0, promptText: "")))
+            }
+            held += step.microBatches.joined().reduce(0) { $0 + ($1.sequence?.rows.count ?? 0) }
+        }
+        let share = Double(held) / Double(rows * tokens)
+        #expect(share > 0.95)
+        print(
+            "packing: rows of \(tokens) tokens, \(lookAhead) samples ahead of \(lengths.min() ?? 0) to "
+                + "\(lengths.max() ?? 0) tokens: \(share) full")
     }
 
     @Test("Going on from a cursor gives the same batches", arguments: [1, 7, 30])

@@ -43,8 +43,8 @@ import Testing
             return
         }
         #expect(problems.contains { $0.hasPrefix("model.") })
-        for stage in recipe.stages where stage.dropPath > 0 {
-            #expect(problems.contains { $0.hasPrefix("stages.\(stage.name).drop_path:") })
+        for stage in recipe.stages where stage.pictures?.side != nil {
+            #expect(problems.contains { $0.hasPrefix("stages.\(stage.name).pictures.side:") })
         }
         #expect(throws: TrainingError.self) { try recipe.requireSupport() }
     }

@@ -5,6 +5,7 @@ import Models
 import NN
 import TestSupport
 import Testing
+import Text
 import Torch
 
 @testable import Training
@@ -19,7 +20,13 @@ struct RegionTests {
         return try (0..<count).map { index in
             let sample = try generator.sample(at: index)
             let sequence = try tiny.description.processor.process(sample.conversation, .training)
-            return (sample, sequence, try #require(RegionTargets(sequence, pictures: [sample.regions])))
+            return (
+                sample, sequence,
+                try #require(
+                    RegionTargets(
+                        sequence, pictures: [sample.regions], about: sample.turns.map(\.about),
+                        reads: sample.turns.map(\.reads), tokenizer: tiny.description.processor.tokenizer))
+            )
         }
     }
 
@@ -45,7 +52,9 @@ struct RegionTests {
                 }
                 let found = try #require(object, "\(color) \(shape) at \(left)")
                 told.insert("\(found.box)")
-                #expect(targets.places[cell * 4] == Int(found.box.x / Double(sample.image.width) * 100))
+                // In sixths of a cell.
+                #expect(
+                    targets.places[cell * 4] == Int(found.box.x / Double(sample.image.width) * Double(columns) * 6))
             }
             #expect(told.count == sample.metadata.objects.count)
             #expect(targets.background.allSatisfy { targets.kinds[$0] == 0 })
@@ -67,6 +76,93 @@ struct RegionTests {
             spelled += 1
         }
         #expect(spelled > 8)
+    }
+
+    @Test("Answers look at what they are about")
+    func looks() throws {
+        let tiny = try TinyModel()
+        let options = SyntheticOptions(
+            seed: 4, turns: .single, weights: [.color: 1, .relation: 1], sides: 140...240, chineseShare: 0,
+            difficulty: 0)
+        var seen = (colors: 0, pairs: 0)
+        for (sample, sequence, targets) in try targets(tiny, options, 40) {
+            let turn = sample.turns[0]
+            for look in targets.looks {
+                #expect(sequence.rows[look.row + 1].isSupervised)
+                #expect(look.features.allSatisfy { $0.allSatisfy(targets.foreground.contains) })
+            }
+            if turn.task == .color {
+                seen.colors += targets.looks.isEmpty ? 0 : 1
+                let color = SyntheticObject.colors.firstIndex(of: turn.answer)
+                #expect(
+                    targets.looks.allSatisfy {
+                        $0.features.count == 1 && $0.features[0].allSatisfy { targets.colors[$0] - 1 == color }
+                    })
+            } else if turn.about.count == 2 {
+                seen.pairs += 1
+                let objects = turn.about.map { sample.metadata.objects[$0[0]] }
+                for (object, features) in zip(objects, targets.looks.first?.features ?? []) {
+                    #expect(features.allSatisfy { SyntheticObject.colors[targets.colors[$0] - 1] == object.color })
+                }
+                // In the order in which the question names them.
+                let places = objects.map { turn.question.range(of: $0.label)?.lowerBound }
+                let (first, second) = (try #require(places[0]), try #require(places[1]))
+                #expect(first < second || turn.answer == "yes" || turn.answer == "no")
+            }
+        }
+        #expect(seen.colors > 10 && seen.pairs > 5, "\(seen)")
+    }
+
+    @Test("Each token of a line that is read looks at the features that hold its characters")
+    func reads() throws {
+        let tiny = try TinyModel()
+        let options = SyntheticOptions(seed: 5, turns: .single, weights: [.text: 1], sides: 140...280, difficulty: 0)
+        let tokenizer = tiny.description.processor.tokenizer
+        var looked = 0
+        for (sample, sequence, targets) in try targets(tiny, options, 60) {
+            let read = sample.turns[0].reads
+            #expect(read.map { sample.metadata.objects[$0].label } == [sample.turns[0].answer])
+            var spelled = ""
+            for look in targets.looks {
+                let token = tokenizer.bytes(of: sequence.rows[look.row + 1].id) ?? []
+                let text = String(decoding: token, as: UTF8.self).filter { !$0.isWhitespace }
+                let codes = Set(look.features[0].flatMap { targets.characters[$0 * 4..<$0 * 4 + 4] })
+                // A cell tells the line nearest to its middle, and four characters of it.
+                guard sample.metadata.objects.count == 1, !look.features[0].isEmpty else { continue }
+                spelled += text
+                looked += text.allSatisfy { codes.contains(RegionClasses.character($0)) } ? 1 : 0
+            }
+            if sample.metadata.objects.count == 1 {
+                #expect(spelled == sample.turns[0].answer.filter { !$0.isWhitespace })
+            }
+        }
+        #expect(looked > 100, "\(looked)")
+    }
+
+    @Test("Attention learns where to look, the answer where that is, and both leave the answers' loss as it is")
+    func learnsToLook() throws {
+        let tiny = try TinyModel()
+        let options = SyntheticOptions(seed: 4, weights: [.color: 1], sides: 112...140, difficulty: 0, maxObjects: 3)
+        let lessons = try targets(tiny, options, 6)
+        func step(look: Double) throws -> TrainingStep {
+            let heads = try RegionHeads(tiny.model, layer: 1, seed: 1)
+            let optimizer = try Optimizer(
+                tiny.model.store.parameters + heads.store.parameters, dtype: .float32,
+                settings: AdamWOptions(rate: 3e-3))
+            return TrainingStep(
+                model: tiny.model, optimizer: optimizer, threads: WorkerThreads(1),
+                regions: (heads, Recipe.Regions(weight: 0, layer: 1, answers: true, look: look)))
+        }
+        let batch = [lessons.map(\.sequence)], targets = [lessons.map(\.targets)]
+        let (without, with) = (try step(look: 0), try step(look: 1))
+        let plain = try without.accumulate(batch, regions: targets, seed: nil)
+        #expect(plain.regionLosses["look"] == nil)
+        #expect(try with.accumulate(batch, regions: targets, seed: nil).loss == plain.loss)
+        let losses = try (0..<16).map { _ in try with(batch, regions: targets, rate: 3e-3, clip: 1).regionLosses }
+        for name in ["look", "asked"] {
+            let (first, last) = (try #require(losses[0][name]), try #require(losses[15][name]))
+            #expect(last < 0.7 * first, "\(name) \(losses.map { $0[name] ?? 0 })")
+        }
     }
 
     @Test("A model learns what stands where")
@@ -92,17 +188,13 @@ struct RegionTests {
     func resume() throws {
         let whole = try TemporaryFolder(), parts = try TemporaryFolder()
         let regions = ["stages.first.regions={weight: 0.5, layer: 1}"]
-        func run(_ folder: TemporaryFolder, resume: Bool = false, stop: Int? = nil) throws -> Recorder {
-            let recorder = Recorder()
-            let trainer = try Trainer(tinyRecipe(folder, regions), resume: resume, observer: recorder)
-            trainer.shouldStop = { stop.map { (recorder.steps.last?.step ?? 0) >= $0 } ?? false }
-            _ = try trainer.run()
-            return recorder
+        func go(_ folder: TemporaryFolder, resume: Bool = false, stop: Int? = nil) throws -> Recorder {
+            try run(tinyRecipe(folder, regions), resume: resume, stop: stop)
         }
-        let straight = try run(whole)
+        let straight = try go(whole)
         #expect(straight.steps[3].report.regionLoss != nil && straight.steps[4].report.regionLoss == nil)
-        _ = try run(parts, stop: 2)
-        _ = try run(parts, resume: true)
+        _ = try go(parts, stop: 2)
+        _ = try go(parts, resume: true)
         for name in ["model.safetensors", "training/optimizer.safetensors"] {
             let path = "run/step-000007/\(name)"
             #expect(

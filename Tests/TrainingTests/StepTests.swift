@@ -122,7 +122,7 @@ struct StepTests {
         try withoutGradient { try norm.fill(.infinity) }
         func state() throws -> [[Double]] {
             try optimizer.groups.map { group in
-                try #require(group.first.values).doubles() + #require(group.second.values).doubles()
+                try #require(group.first?.values).doubles() + #require(group.second?.values).doubles()
             }
         }
         let values = try tiny.values(), moments = try state()

@@ -25,11 +25,13 @@ struct TinyModel {
         return try range.map { try description.processor.process(source.sample(at: $0).conversation, .training) }
     }
 
-    func optimizer(_ train: [String] = ["all"], rate: Double = 1e-3, decay: Double = 0) throws -> Optimizer {
+    func optimizer(
+        _ train: [String] = ["all"], rate: Double = 1e-3, decay: Double = 0, ranks: ProcessGroup = .alone
+    ) throws -> Optimizer {
         let selection = ParameterSelection(train, of: model)
         return try Optimizer(
             model.store.parameters.filter { selection.contains($0.name) }, dtype: model.store.dtype,
-            settings: AdamWOptions(rate: rate, weightDecay: decay))
+            settings: AdamWOptions(rate: rate, weightDecay: decay), ranks: ranks)
     }
 
     /// All values, by name.
@@ -42,7 +44,7 @@ extension Optimizer {
     /// All collected gradients, by name.
     func gradients() throws -> [String: [Double]] {
         var result: [String: [Double]] = [:]
-        for slot in groups.flatMap(\.slots) { result[slot.parameter.name] = try slot.gradient.doubles() }
+        for slot in groups.flatMap(\.slots) { result[slot.parameter.name] = try slot.gradient?.doubles() }
         return result
     }
 }
@@ -58,15 +60,37 @@ final class Recorder: TrainingObserver {
     var steps: [StepRecord] = []
     var stages: [StageSummary] = []
     var evaluations: [EvaluationRecord] = []
+    var answers: [(step: Int, answers: [SampleAnswer])] = []
+    var runs: [RunFacts] = []
     var notes: [String] = []
     var unusable: [SkippedSample] = []
 
+    func begin(_ run: RunFacts) { runs.append(run) }
     func begin(_ stage: StageSummary) { stages.append(stage) }
     func step(_ record: StepRecord) { steps.append(record) }
     func evaluation(_ record: EvaluationRecord) { evaluations.append(record) }
+    func answers(_ answers: [SampleAnswer], step: Int) { self.answers.append((step, answers)) }
     func checkpoint(_ folder: URL, step: Int) {}
     func skipped(_ samples: [SkippedSample], step: Int) { unusable += samples }
     func note(_ line: String) { notes.append(line) }
+}
+
+/// Runs a recipe, or so many steps of it.
+@discardableResult
+func trainedRun(
+    _ loaded: Recipe.Loaded, resume: Bool = false, stop: Int? = nil
+) throws -> (recorder: Recorder, trainer: Trainer) {
+    let recorder = Recorder()
+    let trainer = try Trainer(loaded, resume: resume, observer: recorder)
+    trainer.shouldStop = { stop.map { (recorder.steps.last?.step ?? 0) >= $0 } ?? false }
+    _ = try trainer.run()
+    return (recorder, trainer)
+}
+
+/// The same, for what it told.
+@discardableResult
+func run(_ loaded: Recipe.Loaded, resume: Bool = false, stop: Int? = nil) throws -> Recorder {
+    try trainedRun(loaded, resume: resume, stop: stop).recorder
 }
 
 /// A recipe of two short stages over the tiny model.

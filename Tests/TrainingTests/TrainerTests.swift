@@ -14,15 +14,6 @@ struct TrainerTests {
     }
 
     /// Runs until `stop` steps are done.
-    @discardableResult
-    private func run(_ loaded: Recipe.Loaded, resume: Bool = false, stop: Int? = nil) throws -> Recorder {
-        let recorder = Recorder()
-        let trainer = try Trainer(loaded, resume: resume, observer: recorder)
-        trainer.shouldStop = { stop.map { (recorder.steps.last?.step ?? 0) >= $0 } ?? false }
-        _ = try trainer.run()
-        return recorder
-    }
-
     @Test("A run that was stopped and resumed equals one that was not, bit for bit", arguments: [1, 3, 4, 5, 6])
     func resume(_ stop: Int) throws {
         let whole = try TemporaryFolder(), parts = try TemporaryFolder()

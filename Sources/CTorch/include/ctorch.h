@@ -12,7 +12,9 @@
 
 #include "ct_attention.h"
 #include "ct_autograd.h"
+#include "ct_distributed.h"
 #include "ct_fused.h"
 #include "ct_ops.h"
+#include "ct_quantized.h"
 #include "ct_runtime.h"
 #include "ct_tensor.h"

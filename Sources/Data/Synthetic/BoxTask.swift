@@ -9,7 +9,7 @@ enum BoxTask {
         return SyntheticTurn(
             task: .box,
             question: Phrases.box.ask(scene.language, [object.kind.name(scene.language)], using: &generator),
-            answer: scene.grounding(object))
+            answer: scene.grounding(object), about: [scene.places { $0 == object.kind }])
     }
 
     /// Every object with its box, by upper edge and then by left edge.

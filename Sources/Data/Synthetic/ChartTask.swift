@@ -117,22 +117,24 @@ struct ChartTask {
     }
 
     private func turns(_ bars: [Bar], using generator: inout SeededGenerator) -> [SyntheticTurn] {
-        func turn(_ phrases: Phrases, _ names: [String] = [], answer: String) -> SyntheticTurn {
-            SyntheticTurn(task: .chart, question: phrases.ask(language, names, using: &generator), answer: answer)
+        func turn(_ phrases: Phrases, _ names: [String] = [], answer: String, about: [Bar] = []) -> SyntheticTurn {
+            let places = about.map { bar in bars.indices.filter { bars[$0].label == bar.label } }
+            return SyntheticTurn(
+                task: .chart, question: phrases.ask(language, names, using: &generator), answer: answer, about: places)
         }
         // Values never repeat, so both ends are clear.
         let ranked = bars.sorted { $0.value < $1.value }
         func compared() -> SyntheticTurn {
             let pair = generator.shuffled(bars).prefix(2).sorted { $0.value < $1.value }
             let yes = generator.chance(0.5)
-            let names = yes ? [pair[1].label, pair[0].label] : [pair[0].label, pair[1].label]
-            return turn(.higher, names, answer: Phrases.yesNo(yes, language))
+            let named = yes ? [pair[1], pair[0]] : [pair[0], pair[1]]
+            return turn(.higher, named.map(\.label), answer: Phrases.yesNo(yes, language), about: named)
         }
         func asked(_ kind: Int, _ bar: Bar) -> SyntheticTurn {
             switch kind {
-            case 0: turn(.value, [bar.label], answer: String(bar.value))
-            case 1: turn(.highest, answer: ranked[ranked.count - 1].label)
-            case 2: turn(.lowest, answer: ranked[0].label)
+            case 0: turn(.value, [bar.label], answer: String(bar.value), about: [bar])
+            case 1: turn(.highest, answer: ranked[ranked.count - 1].label, about: [ranked[ranked.count - 1]])
+            case 2: turn(.lowest, answer: ranked[0].label, about: [ranked[0]])
             case 3: compared()
             default: turn(.bars, answer: String(bars.count))
             }
@@ -140,8 +142,12 @@ struct ChartTask {
         let weights = [5, 1.5, 1.2, 1.5, 0.8]
         let order = generator.shuffled(bars)
         if options.turns == .single { return [asked(generator.index(weights: weights), order[0])] }
-        var turns = order.prefix(generator.integer(1...min(3, bars.count))).map { asked(0, $0) }
-        for kind in generator.shuffled(1...4).prefix(generator.integer(1...2)) { turns.append(asked(kind, order[0])) }
+        // Three values and two comparisons where five questions are wanted.
+        let wanted = options.questions.upperBound
+        let values = min(bars.count, max(1, wanted * 3 / 5))
+        var turns = order.prefix(generator.integer(1...values)).map { asked(0, $0) }
+        let others = generator.shuffled(1...4).prefix(generator.integer(1...max(1, min(4, wanted * 2 / 5))))
+        for kind in others { turns.append(asked(kind, order[0])) }
         turns = generator.shuffled(turns)
         if turns.count < 3 || generator.chance(0.5) {
             turns.append(

@@ -69,10 +69,10 @@ enum CountTask {
 
     static func turn(_ query: Query, _ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn {
         let phrases = query == .all ? Phrases.countAll : Phrases.count
-        let count = scene.objects.count { query.matches($0.kind) }
+        let places = scene.places(where: query.matches)
         return SyntheticTurn(
             task: .count, question: phrases.ask(scene.language, [query.name(scene.language)], using: &generator),
-            answer: String(count))
+            answer: String(places.count), about: [places])
     }
 
     /// Questions about a scene that was made for something else, in an order of chance; the last one asks for what is

@@ -85,15 +85,18 @@ enum RelationTask {
     ) -> SyntheticTurn {
         let language = scene.language
         let names = [far.kind.name(language), near.kind.name(language)]
+        let about = [far, near].map { object in scene.places { $0 == object.kind } }
         if generator.chance(0.65) {
             let yes = generator.chance(0.5)
             return SyntheticTurn(
                 task: .relation, question: (yes ? side : side.opposite).isThere.ask(language, names, using: &generator),
-                answer: Phrases.yesNo(yes, language))
+                answer: Phrases.yesNo(yes, language), about: about)
         }
+        let order = generator.shuffled([0, 1])
         return SyntheticTurn(
-            task: .relation, question: side.further.ask(language, generator.shuffled(names), using: &generator),
-            answer: names[0])
+            task: .relation,
+            question: side.further.ask(language, order.map { names[$0] }, using: &generator),
+            answer: names[0], about: order.map { about[$0] })
     }
 
     private static func furthest(_ side: Side, _ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn?
@@ -104,6 +107,7 @@ enum RelationTask {
         }
         return SyntheticTurn(
             task: .relation, question: side.furthest.ask(scene.language, using: &generator),
-            answer: ranked[0].kind.name(scene.language))
+            answer: ranked[0].kind.name(scene.language),
+            about: [scene.objects.indices.filter { scene.objects[$0].box == ranked[0].box }])
     }
 }

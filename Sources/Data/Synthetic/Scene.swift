@@ -98,6 +98,9 @@ struct Scene {
         GroundingBox(object.box, width: width, height: height).marked(object.kind.name(language))
     }
 
+    /// The places of objects in the list, for those of a kind.
+    func places(where matches: (ObjectKind) -> Bool) -> [Int] { objects.indices.filter { matches(objects[$0].kind) } }
+
     /// The objects for a sample's metadata.
     var truth: [SyntheticObject] {
         objects.map { object in

@@ -69,8 +69,8 @@ struct SceneSampler {
         return kinds
     }
 
-    /// Two to five further questions about the same picture, of the kinds that the options give a weight. The list of everything comes last: after
-    /// it, answers could be copied from the text instead of being seen.
+    /// As many questions about the same picture as the options ask for, of the kinds that they give a weight. The list
+    /// of everything comes first or last: after it, answers could be copied from the text instead of being seen.
     private func conversation(
         _ first: SyntheticTurn, counted: CountTask.Query?, _ scene: Scene, using generator: inout SeededGenerator
     ) -> [SyntheticTurn] {
@@ -78,10 +78,10 @@ struct SceneSampler {
         var queries = CountTask.queries(scene, using: &generator).filter { $0 != counted }
         // `popLast` takes what is not there first; two times in three it waits to the end.
         if generator.chance(0.67) { queries.reverse() }
-        let wanted = generator.integer(3...5)
+        let wanted = generator.integer(options.questions)
         let kinds: [(SyntheticTask, Double)] = [(.count, 1), (.color, 0.6), (.shape, 0.6), (.relation, 1), (.box, 1.3)]
         let weights = kinds.map { asks($0.0) ? $0.1 : 0 }
-        for _ in 0..<24 where turns.count < wanted && weights.contains(where: { $0 > 0 }) {
+        for _ in 0..<max(24, 4 * wanted) where turns.count < wanted && weights.contains(where: { $0 > 0 }) {
             let turn: SyntheticTurn?
             let target = generator.element(of: scene.objects).kind
             switch generator.index(weights: weights) {

@@ -29,13 +29,20 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
     /// Objects that a scene holds at most, for early lessons: a single one needs no search. Relations take two or more.
     public var maxObjects = SyntheticOptions.allObjects
 
+    /// Questions in a conversation about a scene or a chart, where there is so much to ask. Text costs less than
+    /// pictures: many questions teach more in the same time.
+    public var questions = 3...5
+
     /// More than any scene holds.
     public static let allObjects = 20
+    /// As many as a conversation may ask.
+    public static let allQuestions = 40
 
     public init(
         seed: UInt64 = 0, split: Split = .train, turns: Turns = .several,
         weights: [SyntheticTask: Double] = SyntheticOptions.defaultWeights, sides: ClosedRange<Int> = 112...280,
-        chineseShare: Double = 0.35, difficulty: Double = 0.5, maxObjects: Int = SyntheticOptions.allObjects
+        chineseShare: Double = 0.35, difficulty: Double = 0.5, maxObjects: Int = SyntheticOptions.allObjects,
+        questions: ClosedRange<Int> = 3...5
     ) {
         self.seed = seed
         self.split = split
@@ -45,6 +52,7 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
         self.chineseShare = chineseShare
         self.difficulty = difficulty
         self.maxObjects = maxObjects
+        self.questions = questions
     }
 
     /// Only the given task.
@@ -64,6 +72,9 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
             throw .options("sides of \(sides.lowerBound) to \(sides.upperBound) pixels are outside of 96 to 2048")
         }
         guard maxObjects >= 1 else { throw .options("at most \(maxObjects) objects are too few; allow 1 or more") }
+        guard questions.lowerBound >= 1, questions.upperBound <= Self.allQuestions else {
+            throw .options("\(questions.lowerBound) to \(questions.upperBound) questions are outside of 1 to 40")
+        }
         guard (0...1).contains(chineseShare) else {
             throw .options("a Chinese share of \(chineseShare) is outside of 0 to 1")
         }

@@ -38,11 +38,30 @@ public struct SyntheticTurn: Sendable, Codable, Equatable {
     public let task: SyntheticTask
     public let question: String
     public let answer: String
+    /// What must be looked at to answer: for each thing that the question names, objects of the metadata by number. Not
+    /// written to files.
+    public let about: [[Int]]
+    /// The objects whose writing the answer repeats, by number and in its order. Not written to files.
+    public let reads: [Int]
 
-    public init(task: SyntheticTask, question: String, answer: String) {
+    public init(task: SyntheticTask, question: String, answer: String, about: [[Int]] = [], reads: [Int] = []) {
         self.task = task
         self.question = question
         self.answer = answer
+        self.about = about
+        self.reads = reads
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case task, question, answer
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            task: try values.decode(SyntheticTask.self, forKey: .task),
+            question: try values.decode(String.self, forKey: .question),
+            answer: try values.decode(String.self, forKey: .answer))
     }
 }
 

@@ -97,18 +97,24 @@ struct TextTask {
         func grounding(_ line: Written) -> String {
             GroundingBox(line.box, width: canvas.width, height: canvas.height).marked(line.text)
         }
-        func turn(_ task: SyntheticTask, _ phrases: Phrases, _ names: [String] = [], answer: String) -> SyntheticTurn {
-            SyntheticTurn(task: task, question: phrases.ask(language, names, using: &generator), answer: answer)
+        func turn(
+            _ task: SyntheticTask, _ phrases: Phrases, _ names: [String] = [], answer: String, about: [Int] = [],
+            reads: [Int] = []
+        ) -> SyntheticTurn {
+            SyntheticTurn(
+                task: task, question: phrases.ask(language, names, using: &generator), answer: answer,
+                about: about.isEmpty ? [] : [about], reads: reads)
         }
         func reading(_ index: Int) -> SyntheticTurn {
             let line = lines[index]
-            if lines.count == 1 { return turn(.text, .read, answer: line.text) }
+            if lines.count == 1 { return turn(.text, .read, answer: line.text, reads: [index]) }
             let unclear = lines.count { $0.color == line.color } > 1
             switch generator.integer(0...(unclear ? 1 : 2)) {
-            case 0 where index == 0: return turn(.text, .readTop, answer: line.text)
-            case 0 where index == lines.count - 1: return turn(.text, .readBottom, answer: line.text)
-            case 2: return turn(.text, .readColor, [line.color.name(language)], answer: line.text)
-            default: return turn(.text, .readLine, [String(index + 1)], answer: line.text)
+            case 0 where index == 0: return turn(.text, .readTop, answer: line.text, reads: [index])
+            case 0 where index == lines.count - 1: return turn(.text, .readBottom, answer: line.text, reads: [index])
+            case 2:
+                return turn(.text, .readColor, [line.color.name(language)], answer: line.text, reads: [index])
+            default: return turn(.text, .readLine, [String(index + 1)], answer: line.text, reads: [index])
             }
         }
         let order = generator.shuffled(Array(lines.indices))
@@ -117,16 +123,18 @@ struct TextTask {
         // Reading comes before anything that would give the text away.
         var turns: [SyntheticTurn] = []
         if lines.count > 1, generator.chance(0.4) {
-            turns.append(turn(.text, .readAll, answer: lines.map(\.text).joined(separator: "\n")))
+            turns.append(
+                turn(
+                    .text, .readAll, answer: lines.map(\.text).joined(separator: "\n"), reads: Array(lines.indices)))
         } else {
             turns += order.map(reading)
         }
         if generator.chance(0.25) { turns.append(turn(.count, .textLines, answer: String(lines.count))) }
-        let line = lines[generator.element(of: order)]
-        turns.append(turn(.box, .textBox, [line.text], answer: grounding(line)))
+        let place = generator.element(of: order), line = lines[place]
+        turns.append(turn(.box, .textBox, [line.text], answer: grounding(line), about: [place]))
         if generator.chance(0.5) {
-            let line = lines[generator.element(of: order)]
-            turns.append(turn(.color, .textColor, [line.text], answer: line.color.name(language)))
+            let place = generator.element(of: order), line = lines[place]
+            turns.append(turn(.color, .textColor, [line.text], answer: line.color.name(language), about: [place]))
         }
         if turns.count < 3 || generator.chance(0.3) {
             turns.append(turn(.describe, .textList, answer: lines.map(grounding).joined(separator: "; ")))

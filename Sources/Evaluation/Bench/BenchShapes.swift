@@ -50,6 +50,11 @@ struct BenchShapes {
         return 2 * layerParameters * count + attention + 2 * head
     }
 
+    /// Operations of a whole conversation with a picture, with scores for every token.
+    func forward(tokens: Int, patches: Int) -> Double {
+        prefill(tokens) + 2 * head * Double(tokens - 1) + tower(patches)
+    }
+
     /// Bytes that a step must read: all matrices, the head, and the cache.
     private func decodeBytes(_ depth: Int) -> Double {
         let cache = 2 * Double(depth * decoder.keyValueHeads * decoder.headSize * decoder.layers)

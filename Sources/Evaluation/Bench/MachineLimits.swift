@@ -1,5 +1,6 @@
 import Inference
 import Torch
+import Training
 
 extension BenchReport.Limits {
     /// Measures what the machine allows now: reading 1 GiB, and products of bf16 matrices of 2,048 and 4,096 a side.
@@ -11,18 +12,9 @@ extension BenchReport.Limits {
                 read = max(read, Double(numbers.byteCount) / (try seconds { _ = try action() }) / 1e9)
             }
         }
-        let generator = try RandomGenerator(seed: 1)
-        var rate = 0.0
-        for (side, times) in [(2048, 8), (4096, 3)] {
-            let left = try generator.normal([side, side]).to(.bfloat16)
-            let right = try generator.normal([side, side]).to(.bfloat16)
-            let operations = 2 * Double(side * side) * Double(side)
-            for _ in 0..<times {
-                rate = max(rate, operations / (try seconds { _ = try left.matmul(right) }) / 1e9)
-                rate = max(rate, operations / (try seconds { _ = try left.linear(right) }) / 1e9)
-            }
-        }
-        return BenchReport.Limits(memoryRead: read, matmul: rate)
+        let rate = try max(
+            MatrixSpeed.best(.bfloat16, side: 2048, times: 8), MatrixSpeed.best(.bfloat16, side: 4096, times: 3))
+        return BenchReport.Limits(memoryRead: read, matmul: rate / 1e9)
     }
 }
 

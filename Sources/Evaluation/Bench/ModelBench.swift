@@ -189,7 +189,7 @@ public struct ModelBench {
     }
 
     /// The largest resident size of this process so far, in GB.
-    private static func peakMemory() -> Double {
+    static func peakMemory() -> Double {
         var usage = rusage()
         #if os(macOS)
             getrusage(RUSAGE_SELF, &usage)

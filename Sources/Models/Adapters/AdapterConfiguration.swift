@@ -22,9 +22,10 @@ public struct AdapterConfiguration: Sendable, Hashable {
         settings = LowRankAdapters.Settings(
             rank: try reader.integer("r", in: 1...65536), alpha: try reader.number("lora_alpha"),
             dropout: try reader.number("lora_dropout", default: 0),
-            isRankStabilized: try reader.flag("use_rslora", default: false))
+            isRankStabilized: try reader.flag("use_rslora", default: false),
+            isWeightDecomposed: try reader.flag("use_dora", default: false))
         guard 0..<1 ~= settings.dropout else { throw reader.failure("lora_dropout", "is \(settings.dropout)") }
-        for field in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"] {
+        for field in ["fan_in_fan_out", "lora_bias", "use_qalora"] {
             try reader.require(field, .bool(false))
         }
         try reader.require("bias", .string("none"))
@@ -52,7 +53,8 @@ public struct AdapterConfiguration: Sendable, Hashable {
     func json(layers: [String]) throws -> Data {
         let fields: [String: Any] = [
             "peft_type": "LORA", "r": settings.rank, "lora_alpha": settings.alpha, "lora_dropout": settings.dropout,
-            "use_rslora": settings.isRankStabilized, "bias": "none", "fan_in_fan_out": false, "use_dora": false,
+            "use_rslora": settings.isRankStabilized, "bias": "none", "fan_in_fan_out": false,
+            "use_dora": settings.isWeightDecomposed,
             "inference_mode": true, "init_lora_weights": true, "target_modules": layers.sorted(),
             "base_model_name_or_path": base ?? NSNull(), "modules_to_save": NSNull(), "task_type": NSNull(),
             "rank_pattern": [String: Int](), "alpha_pattern": [String: Double](), "revision": NSNull(),

@@ -93,15 +93,19 @@ public struct AdapterFolder: Sendable {
     /// - Parameters:
     ///   - base: the folder that the model's weights came from.
     ///   - dtype: nil writes them as they are.
+    ///   - values: what to write in the place of parameters' tensors, by name.
     public static func write(
-        _ adapters: LowRankAdapters, to folder: URL, family: any ModelFamily, base: URL, dtype: DType? = nil
+        _ adapters: LowRankAdapters, to folder: URL, family: any ModelFamily, base: URL, dtype: DType? = nil,
+        replacing values: [String: Tensor] = [:]
     ) throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let configuration = AdapterConfiguration(settings: adapters.settings, base: base.path)
         let layers = adapters.targets.map { LowRankAdapters.layer(of: family.libraryName($0.name)) }
         try SafetensorsWriter.write(
             path: folder.appending(path: "adapter_model.safetensors").path,
-            tensors: adapters.store.tensorSources(dtype: dtype) { AdapterWeights.wrapper + family.libraryName($0) },
+            tensors: adapters.store.tensorSources(dtype: dtype, replacing: values) {
+                AdapterWeights.wrapper + family.libraryName($0)
+            },
             metadata: ["format": "pt", fingerprintKey: try fingerprint(base)])
         try atomicWrite(
             folder.appending(path: AdapterConfiguration.file).path, configuration.json(layers: layers))

@@ -35,7 +35,7 @@ public final class PixelShuffleProjector: Connector {
         }
 
         public var summary: String {
-            "\(factor)×\(factor) tokens to one of \(inputSize * factor * factor), "
+            (factor > 1 ? "\(factor)×\(factor) tokens to one of \(inputSize * factor * factor), " : "")
                 + "\(hiddenSize == nil ? "one layer" : "two layers") to \(outputSize)"
         }
     }

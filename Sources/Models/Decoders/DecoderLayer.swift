@@ -48,10 +48,14 @@ public final class DecoderLayer {
     public let feedForwardNorm: any Normalization
     public let feedForward: any FeedForward
     private let index: Int
+    private let depth: Int
     private let parameters: [Parameter]
+    /// Whether its values come together only while it is at work, see `SpreadParameters`.
+    var isSpread: Bool { parameters.first?.spread != nil }
 
     public init(_ configuration: DecoderConfiguration, layer: Int, _ scope: ParameterScope) throws {
         index = layer
+        depth = configuration.layers
         let hidden = configuration.hiddenSize, naming = configuration.naming
         inputNorm = try RMSNorm(hidden, epsilon: configuration.normEpsilon, scope[naming.inputNorm])
         attention = try SelfAttention(configuration, layer: layer, scope[naming.attention])
@@ -60,7 +64,8 @@ public final class DecoderLayer {
             ? try GatedCrossAttention(configuration, layer: layer, scope[naming.crossAttention]) : nil
         feedForwardNorm = try RMSNorm(hidden, epsilon: configuration.normEpsilon, scope[naming.feedForwardNorm])
         feedForward = try configuration.makeFeedForward(layer: layer, scope)
-        parameters = scope.parameters
+        parameters = scope.block()
+        scope.store.addDivisible(self)
     }
 
     /// The same as a plain call, keeping nothing but `x` for the backward pass.
@@ -72,10 +77,16 @@ public final class DecoderLayer {
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
         let attended = try attention(inputNorm(x), pass)
         try pass.context.observe("text.layer\(index).self_attn", attended)
-        let (middle, normed) = try mixed(x, attended, pass)
+        let (middle, normed) = try mixed(x, dropping(attended, pass), pass)
         let forward = try feedForward(normed, pass.context)
         try pass.context.observe("text.layer\(index).mlp", forward)
-        return try middle + forward
+        return try middle + dropping(forward, pass)
+    }
+
+    /// A branch, left out for some sequences.
+    private func dropping(_ branch: Tensor, _ pass: DecoderPass) throws -> Tensor {
+        try branch.droppingPath(
+            DropPath.share(pass.context.dropPath.decoder, block: index, of: depth), of: pass.segments)
     }
 
     private func feedForward(_ x: Tensor, _ context: ForwardContext) throws -> Tensor {
@@ -91,6 +102,43 @@ public final class DecoderLayer {
         let middle = try x + attended
         let seen = try crossAttention(middle, memory, pass.context)
         try pass.context.observe("cross_attn.layer\(index)", seen)
-        return try feedForwardNorm.adding(seen, to: middle)
+        return try feedForwardNorm.adding(dropping(seen, pass), to: middle)
     }
+}
+
+extension DecoderLayer: DivisibleBlock {
+    public func obstacle(tensor parts: Int) -> String? {
+        let inner = ((feedForward as? MixtureOfExperts)?.experts.first ?? feedForward) as? any DivisibleFeedForward
+        if crossAttention != nil { return "decoder layer \(index) has gated cross-attention, which is not divided" }
+        if let problem = attention.obstacle(to: parts) { return "decoder layer \(index) \(problem)" }
+        guard let inner, inner.innerSize.isMultiple(of: parts) else {
+            return
+                "decoder layer \(index) has a feed-forward part of \(inner?.innerSize ?? 0), not a multiple of \(parts)"
+        }
+        return nil
+    }
+
+    public func obstacle(experts parts: Int) -> String? {
+        guard let mixture = feedForward as? MixtureOfExperts, !mixture.experts.count.isMultiple(of: parts) else {
+            return nil
+        }
+        return "decoder layer \(index) has \(mixture.experts.count) experts, not a multiple of \(parts)"
+    }
+
+    public func divide(tensor: TensorDivision?, experts: ExpertDivision?) throws {
+        if let tensor { attention.divide(tensor) }
+        if let mixture = feedForward as? MixtureOfExperts {
+            try mixture.divide(tensor: tensor, experts: experts)
+        } else if let tensor {
+            (feedForward as? any DivisibleFeedForward)?.divide(tensor)
+        }
+    }
+
+    public func unite() {
+        attention.divide(nil)
+        (feedForward as? MixtureOfExperts)?.unite()
+        (feedForward as? any DivisibleFeedForward)?.divide(nil)
+    }
+
+    public var anchors: [Tensor] { (feedForward as? MixtureOfExperts)?.anchors ?? [] }
 }

@@ -50,7 +50,8 @@ public final class LanguageDecoder {
             context: context)
         var hidden = embeddings
         for (index, layer) in layers.enumerated() {
-            hidden = try context.recomputed.contains(.decoder) ? layer.recomputed(hidden, pass) : layer(hidden, pass)
+            let recomputes = context.recomputed.contains(.decoder) || layer.isSpread
+            hidden = try recomputes ? layer.recomputed(hidden, pass) : layer(hidden, pass)
             try context.observe("text.layer\(index)", hidden)
         }
         try context.observe("text.last_layer_before_norm", hidden)

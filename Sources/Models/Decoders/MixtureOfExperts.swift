@@ -27,6 +27,8 @@ public final class MixtureOfExperts: FeedForward {
     public let configuration: Configuration
     public let router: Linear
     public let experts: [any FeedForward]
+    /// How ranks deal the experts out among themselves.
+    private var exchange: ExpertExchange?
 
     /// Takes `gate.weight` and `experts.N.{w1,w2,w3}.weight` from the scope.
     public init(
@@ -61,23 +63,61 @@ public final class MixtureOfExperts: FeedForward {
     public func routed(_ x: Tensor) throws -> (output: Tensor, routing: Routing) {
         let flat = try x.reshape([-1, x.size(-1)]), tokens = flat.size(0), active = configuration.active
         let routing = try Routing(logits: router(flat), active: active)
-        guard tokens > 0 else { return (x, routing) }
+        guard tokens > 0 || exchange != nil else { return (x, routing) }
 
         // Places sorted by expert: each expert's tokens lie together.
         let order = routing.order, device = x.device
         let gathered = try flat.indexSelect(0, Tensor(order.map { $0 / active }).to(device))
-        var parts: [Tensor] = [], start = 0
-        for (expert, count) in zip(experts, routing.counts) where count > 0 {
-            parts.append(try expert(gathered.slice(0, start..<start + count)))
-            start += count
-        }
+        let computed =
+            try exchange.map { try $0.computed(gathered, counts: routing.counts, experts) }
+            ?? compute(gathered, experts[...], routing.counts)
         var inverse = [Int](repeating: 0, count: order.count)
         for (row, place) in order.enumerated() { inverse[place] = row }
-        let outputs = try Tensor.cat(parts).indexSelect(0, Tensor(inverse).to(device))
-            .view([tokens, active, flat.size(1)])
+        let outputs = try computed.indexSelect(0, Tensor(inverse).to(device)).view([tokens, active, flat.size(1)])
         let weights = try routing.weights.to(x.dtype).unsqueeze(2)
         return (try (outputs * weights).sum([1]).reshape(x.shape), routing)
     }
+}
+
+/// The outputs of experts for rows that lie expert by expert, so many for each.
+func compute(_ rows: Tensor, _ experts: ArraySlice<any FeedForward>, _ counts: [Int]) throws -> Tensor {
+    var parts: [Tensor] = [], start = 0
+    for (expert, count) in zip(experts, counts) where count > 0 {
+        parts.append(try expert(rows.slice(0, start..<start + count)))
+        start += count
+    }
+    // Nothing to compute, but still a part of the graph: gradients of no rows go back the same way.
+    return parts.isEmpty ? rows : try Tensor.cat(parts)
+}
+
+extension MixtureOfExperts {
+    /// Has a part of the experts from now on, and of their matrices, see `DivisibleBlock`.
+    func divide(tensor: TensorDivision?, experts division: ExpertDivision?) throws {
+        for expert in experts.compactMap({ $0 as? any DivisibleFeedForward }) { expert.divide(tensor) }
+        guard let division else { return }
+        let group = division.group, perRank = experts.count / group.size, ways = division.pieces.size / group.size
+        for (index, expert) in experts.enumerated() {
+            guard let expert = expert as? GatedFeedForward else { continue }
+            for parameter in [expert.gate, expert.up, expert.down].map(\.weight) {
+                let former = parameter.partition
+                var ranges = [[Range<Int>]](repeating: [], count: division.pieces.size)
+                for way in 0..<ways {
+                    ranges[index / perRank * ways + way] = former?.ranges[way] ?? [0..<parameter.shape[0]]
+                }
+                parameter.partition = Partition(
+                    shape: parameter.shape, dimension: former?.dimension ?? 0, ranges: ranges, group: division.pieces,
+                    copies: division.copies)
+            }
+        }
+        exchange = try ExpertExchange(group, perRank: perRank)
+    }
+
+    func unite() {
+        for expert in experts.compactMap({ $0 as? any DivisibleFeedForward }) { expert.divide(nil) }
+        exchange = nil
+    }
+
+    var anchors: [Tensor] { exchange.map { [$0.anchor] } ?? [] }
 }
 
 /// How a router dealt tokens out to experts.

@@ -5,9 +5,11 @@ public import Torch
 public final class AttentionProjections {
     private let layout: DecoderNaming.AttentionProjections
     private let matrices: [Linear]
-    private let heads: Int
-    private let keyValueHeads: Int
+    /// Those that this process computes.
+    private var heads: Int
+    private var keyValueHeads: Int
     private let headSize: Int
+    private var parts = 1
 
     init(_ configuration: DecoderConfiguration, _ scope: ParameterScope) throws {
         layout = configuration.naming.projections
@@ -27,6 +29,24 @@ public final class AttentionProjections {
         case .groupedKeyValue(let query, let keyValue):
             matrices = [try matrix(query, queries), try matrix(keyValue, 2 * keys)]
         }
+    }
+
+    /// Has a part of the heads from now on, see `DivisibleBlock`; all of them where nil.
+    func divide(_ division: TensorDivision?) {
+        heads *= parts
+        keyValueHeads *= parts
+        parts = 1
+        guard let division else { return matrices.forEach { $0.unite() } }
+        let queries = heads * headSize, keys = keyValueHeads * headSize
+        for (index, matrix) in matrices.enumerated() {
+            var stacks: [Int]?
+            // Elsewhere rows lie head by head.
+            if case .stacked = layout, index == 0 { stacks = [queries, keys, keys] }
+            matrix.divideOutput(stacks: stacks, over: division)
+        }
+        parts = division.group.size
+        heads /= parts
+        keyValueHeads /= parts
     }
 
     /// `[tokens, hidden]` gives `[tokens, heads, head size]` and twice `[tokens, key-value heads, head size]`.
@@ -64,11 +84,15 @@ public final class SelfAttention {
     public let projections: AttentionProjections
     public let output: Linear
     private let heads: Int
+    private let keyValueHeads: Int
     private let headSize: Int
     private let index: Int
+    /// The ranks that divide the heads among themselves.
+    private var group: ProcessGroup?
 
     public init(_ configuration: DecoderConfiguration, layer: Int, _ scope: ParameterScope) throws {
         heads = configuration.heads
+        keyValueHeads = configuration.keyValueHeads
         headSize = configuration.headSize
         index = layer
         projections = try AttentionProjections(configuration, scope)
@@ -77,19 +101,35 @@ public final class SelfAttention {
             scope[configuration.naming.output], initialization: .normal(configuration.initializerRange))
     }
 
+    /// Why heads cannot be divided by so many; nil where they can.
+    func obstacle(to parts: Int) -> String? {
+        heads.isMultiple(of: parts) && keyValueHeads.isMultiple(of: parts)
+            ? nil : "has \(heads) heads and \(keyValueHeads) key-value heads, not multiples of \(parts)"
+    }
+
+    /// Computes a part of the heads from now on and adds up over ranks, see `DivisibleBlock`; all of them where nil.
+    func divide(_ division: TensorDivision?) {
+        group = division?.group
+        projections.divide(division)
+        if let division { output.divideInput(over: division) } else { output.unite() }
+    }
+
     /// `[tokens, hidden]` gives the same shape.
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
         let tokens = x.size(0)
-        var (q, k, v) = try projections(x)
+        var (q, k, v) = try projections(group?.entering(x) ?? x)
         if let scale = pass.queryScale { q = try q * scale.to(q.dtype) }
+        if let probe = pass.context.attentionProbe, probe.layer == index {
+            try probe.note(q.rotated(by: pass.rotary), k.rotated(by: pass.rotary))
+        }
         if pass.context.caches == nil, pass.rotary.isFused(for: q, pass.segments) {
             let attended = try Tensor.rotaryAttention(
                 q, k, v, cosine: pass.rotary.cosine, sine: pass.rotary.sine, segments: pass.segments, causal: true,
                 scale: 1 / Double(headSize).squareRoot())
-            return try output(attended)
+            return try output(attended, summedOver: group)
         }
         let attended = try attend(q.rotated(by: pass.rotary), k.rotated(by: pass.rotary), v, pass)
-        return try output(attended.reshape([tokens, heads * headSize]))
+        return try output(attended.reshape([tokens, -1]), summedOver: group)
     }
 
     private func attend(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ pass: DecoderPass) throws -> Tensor {

@@ -95,7 +95,7 @@ public struct ModelDesign: ModelFamily {
         case .connector: vision.map(\.connector.summary)
         case .crossAttention: decoder.crossAttentionEvery.map { "a gated layer every \($0) layers" }
         case .embedding, .decoder, .head: decoder.description(of: part)
-        case .other: nil
+        case .textTower, .other: nil
         }
     }
 }
@@ -107,7 +107,7 @@ extension DecoderConfiguration {
         case .embedding: "\(vocabularySize) tokens of width \(hiddenSize)"
         case .decoder: "\(layers) layers of width \(hiddenSize), \(heads) heads, \(keyValueHeads) for keys and values"
         case .head: hasTiedHead ? "the embedding" : "\(vocabularySize) scores"
-        case .visionTower, .connector, .crossAttention, .other: nil
+        case .visionTower, .textTower, .connector, .crossAttention, .other: nil
         }
     }
 }

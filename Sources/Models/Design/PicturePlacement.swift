@@ -17,6 +17,9 @@ public struct PicturePlacement: Sendable, Hashable {
     public var addsNewline = false
     /// Whether a message may hold several pictures, and a conversation pictures in several messages.
     public var allowsSeveral = true
+    /// What stands before each frame of a video with its number, from 1 on: `Frame` gives `Frame1: `; frames are pictures of
+    /// one tile, a line each (InternVL2). Nil takes no videos.
+    public var frameLabel: String?
     /// Whether all pictures stand before the texts of their message, wherever they were.
     public var comesFirst = false
 

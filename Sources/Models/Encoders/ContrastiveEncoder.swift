@@ -66,15 +66,16 @@ public final class ContrastiveEncoder {
 
     /// How well each picture fits each text, `[pictures, texts]`: scaled cosines, plus the bias where there is one.
     public func similarities(_ pictures: Tensor, _ texts: Tensor) throws -> Tensor {
-        let scaled = try pictures.matmul(texts.transpose(0, 1)) * logitScale.tensor.exp()
+        let scaled = try pictures.matmul(texts.transpose(0, 1)) * logitScale.tensor.to(.float32).exp()
         guard let logitBias else { return scaled }
-        return try scaled + logitBias.tensor
+        return try scaled + logitBias.tensor.to(.float32)
     }
 }
 
 extension Tensor {
-    /// Rows scaled to length 1.
+    /// Rows scaled to length 1, in float32: a scale of 100 lies on top of them.
     fileprivate func directions() throws -> Tensor {
-        try self / (square().sum([-1], keepDimensions: true) + 1e-12).sqrt()
+        let rows = try to(.float32)
+        return try rows / (rows.square().sum([-1], keepDimensions: true) + 1e-12).sqrt()
     }
 }

@@ -17,8 +17,11 @@ public protocol ImagePolicy: Sendable {
     /// Side of the tower's patches in pixels.
     var patchSize: Int { get }
 
-    /// Patches a side that become one feature; nil where features are of no places.
+    /// Patches a side that become one feature; nil where they are no whole number, or features are of no places.
     var patchesPerFeature: Int? { get }
+
+    /// Whether a feature is of a part of the picture, and not of all of it, as a resampler's are.
+    var featuresHavePlaces: Bool { get }
 
     var normalization: PixelNormalization { get }
 
@@ -46,6 +49,7 @@ public protocol ImagePolicy: Sendable {
 extension ImagePolicy {
     public var pixelLimits: ClosedRange<Int>? { nil }
     public var maxTiles: Int? { nil }
+    public var featuresHavePlaces: Bool { true }
 
     public func limitingPixels(min: Int?, max: Int?) throws -> Self {
         guard min != nil || max != nil else { return self }
@@ -65,6 +69,7 @@ public protocol TilePolicy: ImagePolicy {
 extension TilePolicy {
     public var patchSize: Int { tile.patchSize }
     public var normalization: PixelNormalization { tile.normalization }
+    public var featuresHavePlaces: Bool { tile.featuresHavePlaces }
 
     public var patchesPerFeature: Int? {
         guard tile.featuresHavePlaces else { return nil }

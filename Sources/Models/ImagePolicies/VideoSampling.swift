@@ -25,6 +25,22 @@ public struct VideoSampling: Sendable, Hashable {
     public var totalPixels: Int
     public var hasFixedLimit = false
     public var version: Version
+    /// What replaces all of these; nil for frames at a rate.
+    public var segments: Segments?
+
+    /// The middle frame of each of so many equal parts of a video, as a square of one size (InternVL2's `load_video`).
+    public struct Segments: Sendable, Hashable {
+        public var count: Int
+        /// Side of the squares in pixels.
+        public var side: Int
+    }
+
+    /// - Parameter count: 8 in InternVL2's example, 8 to 32 in its training and evaluation.
+    public static func segments(_ count: Int = 8, side: Int) -> VideoSampling {
+        var sampling = VideoSampling(minFrames: 1, maxFrames: count)
+        sampling.segments = Segments(count: count, side: side)
+        return sampling
+    }
 
     /// The published numbers, which count in blocks of `sideMultiple` squared: 128 to 768 of them a frame, 24576 in all.
     public init(
@@ -49,6 +65,7 @@ public struct VideoSampling: Sendable, Hashable {
     /// - Throws: `ProcessingError` for a video without frames or without a rate.
     public func frameCount(total: Int, rate: Double) throws(ProcessingError) -> Int {
         guard total > 0 else { throw .emptyVideo }
+        if let segments { return segments.count }
         guard rate > 0, rate.isFinite else {
             throw .unsupported("the video does not tell its frame rate, so it cannot be sampled")
         }
@@ -74,7 +91,8 @@ public struct VideoSampling: Sendable, Hashable {
 
     /// The size that each of `frames` frames is resized to.
     public func frameSize(width: Int, height: Int, frames: Int) throws -> (height: Int, width: Int) {
-        try SmartResize(
+        if let segments { return (segments.side, segments.side) }
+        return try SmartResize(
             factor: sideMultiple, minPixels: min(minPixels, maxPixels(frames: frames)),
             maxPixels: maxPixels(frames: frames), version: .points15
         ).size(height: height, width: width)
@@ -87,10 +105,24 @@ public struct VideoSampling: Sendable, Hashable {
         let count = try frameCount(total: reader.frameCount, rate: reader.framesPerSecond)
         let size = try frameSize(width: reader.width, height: reader.height, frames: count)
         // One by one: the frames as stored may together be far larger than what is kept of them.
-        let frames = try reader.evenIndices(count: count).map { index in
+        let indices = try segments?.indices(total: reader.frameCount) ?? reader.evenIndices(count: count)
+        let frames = try indices.map { index in
             try reader.frame(at: index).resized(width: size.width, height: size.height, filter: .bicubic)
         }
         let rate = Double(count) / (Double(reader.frameCount) / reader.framesPerSecond)
         return Video(frames: frames, framesPerSecond: rate)
+    }
+}
+
+extension VideoSampling.Segments {
+    /// The frames of a video of `total` frames; a short one shows some of them more than once (`get_index`).
+    func indices(total: Int) -> [Int] {
+        // The reference counts the last frame as the end.
+        let length = Double(total - 1) / Double(count)
+        return (0..<count).map { part in
+            // Python's round: half to even.
+            let place = length / 2 + (length * Double(part)).rounded(.toNearestOrEven)
+            return min(Int(place), total - 1)
+        }
     }
 }

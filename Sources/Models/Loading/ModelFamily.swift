@@ -51,7 +51,8 @@ public enum ModelRegistry {
 
     /// Encoders that have no language model behind them, by the same field.
     public static let encoders: [String: @Sendable (ConfigurationReader) throws -> any DescribedModel] = [
-        "navit": { try NaViT($0) }
+        "navit": { try NaViT($0) }, "clip": { try ContrastiveDesign(clip: $0) },
+        "siglip": { try ContrastiveDesign(siglip: $0) }, "aim": { try AutoregressiveDesign($0) },
     ]
 
     /// Reads the configuration of anything that has parameters.
@@ -59,16 +60,19 @@ public enum ModelRegistry {
         try encoders[reader.string("model_type")]?(reader) ?? configuration(reader)
     }
 
-    /// A reader of an encoder's configuration.
+    /// A reader of an encoder's configuration, and which of the types it is.
     ///
-    /// - Parameter use: what asks for this type, in words.
-    public static func reader(_ file: URL, ofType type: String, for use: String) throws -> ConfigurationReader {
+    /// - Parameter use: what asks for one of these types, in words.
+    public static func reader(_ file: URL, ofTypes types: [String], for use: String) throws -> (
+        reader: ConfigurationReader, type: String
+    ) {
         let reader = try ConfigurationReader(contentsOf: file)
         let found = try reader.string("model_type")
-        guard found == type else {
-            throw reader.failure("model_type", "is '\(found)'; \(use) needs a model of type '\(type)'")
+        guard types.contains(found) else {
+            let wanted = types.map { "'\($0)'" }.joined(separator: " or ")
+            throw reader.failure("model_type", "is '\(found)'; \(use) needs a model of type \(wanted)")
         }
-        return reader
+        return (reader, found)
     }
 
     /// Reads the configuration of a checkpoint folder.

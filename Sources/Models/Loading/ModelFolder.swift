@@ -62,16 +62,18 @@ public struct ModelFolder: Sendable {
     /// - Parameters:
     ///   - dtype: nil keeps the type that the file holds (that of its first float tensor).
     ///   - writable: training needs copies.
-    public func loadModel(dtype: DType? = nil, device: Device = .cpu, writable: Bool = false) throws
-        -> VisionLanguageModel
-    {
+    ///   - quantizes: which matrices are held in 4 bits; they are read and rounded one by one.
+    public func loadModel(
+        dtype: DType? = nil, device: Device = .cpu, writable: Bool = false,
+        quantizing quantizes: @escaping (String) -> Bool = { _ in false }
+    ) throws -> VisionLanguageModel {
         let checkpoint = try SafetensorsCheckpoint(directory: weights.path)
         let stored = checkpoint.names.lazy.compactMap { checkpoint.tensors[$0].flatMap { DType($0.entry.dtype) } }
         let model = try family.makeModel(
             ParameterStore(
                 .checkpoint(RenamedWeights(checkpoint, family.canonicalName), .fail),
                 dtype: dtype ?? stored.first(where: \.isFloatingPoint) ?? .float32,
-                device: device, writable: writable))
+                device: device, writable: writable, quantizing: quantizes))
         try adapter?.attach(to: model, family: family, base: weights)
         return model
     }

@@ -1,6 +1,8 @@
 /// A part of a model, as people speak of them and as reports count them.
 public enum ModelPart: String, Sendable, Hashable, Codable, CaseIterable {
     case visionTower = "vision tower"
+    /// The text side of a contrastive pair.
+    case textTower = "text tower"
     /// What turns the tower's features into the decoder's tokens.
     case connector
     case embedding
@@ -13,5 +15,11 @@ public enum ModelPart: String, Sendable, Hashable, Codable, CaseIterable {
     case other
 
     /// The short name that reports use.
-    public var key: String { self == .visionTower ? "vision" : rawValue.replacing("-", with: "_") }
+    public var key: String {
+        switch self {
+        case .visionTower: "vision"
+        case .textTower: "text"
+        default: rawValue.replacing("-", with: "_")
+        }
+    }
 }

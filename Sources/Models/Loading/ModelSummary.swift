@@ -41,6 +41,8 @@ public struct ModelSummary: Sendable, Codable {
         public var minPixels: Int?
         public var maxPixels: Int?
         public var maxVideoFrames: Int?
+        /// Frames that are taken of each second; nil where their number is fixed, or there are no videos.
+        public var videoFramesPerSecond: Double?
         /// For pictures of some usual sizes.
         public var pictureTokens: [PictureTokens]
 
@@ -49,6 +51,7 @@ public struct ModelSummary: Sendable, Codable {
             case minPixels = "min_pixels"
             case maxPixels = "max_pixels"
             case maxVideoFrames = "max_video_frames"
+            case videoFramesPerSecond = "video_frames_per_second"
             case pictureTokens = "picture_tokens"
         }
     }
@@ -165,6 +168,9 @@ public struct ModelSummary: Sendable, Codable {
             limits.minPixels = processor.pixelLimits?.lowerBound
             limits.maxPixels = processor.pixelLimits?.upperBound
             limits.maxVideoFrames = processor.videoSampling?.maxFrames
+            limits.videoFramesPerSecond = processor.videoSampling.flatMap {
+                $0.segments == nil ? $0.framesPerSecond : nil
+            }
             for (width, height) in Self.pictureSizes {
                 // A text model has no answer, and needs none.
                 guard let tokens = try? processor.imageTokenCount(width: width, height: height) else { continue }

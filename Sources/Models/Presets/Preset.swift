@@ -14,7 +14,8 @@ public struct Preset: Sendable {
     }
 
     /// All presets, a system at a time, small ones first.
-    public static let all: [Preset] = nvlm + mm1 + navit + points + internVL2 + qwenVL + qwen2VL
+    public static let all: [Preset] =
+        nvlm + mm1 + navit + points + internVL2 + qwenVL + qwen2VL + encoders
 
     /// The preset of this name, in upper or lower case.
     ///

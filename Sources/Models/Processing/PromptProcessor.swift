@@ -184,9 +184,22 @@ private struct Prompt {
                 }
                 try add(policy.item(image), placement)
                 if placement.addsNewline, !startsWithNewline(parts.dropFirst(index + 1).first) { add("\n") }
-            case .video:
-                throw ProcessingError.unsupported("this model takes no videos; give frames as pictures")
+            case .video(let video):
+                try add(video, isLineEnded: startsWithNewline(parts.dropFirst(index + 1).first))
             }
+        }
+    }
+
+    /// Frames as numbered pictures of one tile.
+    private mutating func add(_ video: Video, isLineEnded: Bool) throws {
+        guard let placement = processor.placement, let label = placement.frameLabel,
+            let policy = try processor.imagePolicy?.limitingTiles(1)
+        else { throw ProcessingError.unsupported("this model takes no videos; give frames as pictures") }
+        guard !video.frames.isEmpty else { throw ProcessingError.emptyVideo }
+        for (number, frame) in video.frames.enumerated() {
+            add("\(label)\(number + 1): ")
+            try add(policy.item(frame), placement)
+            if number < video.frames.count - 1 || !isLineEnded { add("\n") }
         }
     }
 
@@ -224,6 +237,11 @@ extension PromptProcessor {
     public var visionPolicy: (any ImagePolicy)? { imagePolicy }
     public var pixelLimits: ClosedRange<Int>? { imagePolicy?.pixelLimits }
     public var maxTiles: Int? { imagePolicy?.maxTiles }
+
+    public var videoSampling: VideoSampling? {
+        guard placement?.frameLabel != nil, let policy = imagePolicy as? any TilePolicy else { return nil }
+        return .segments(side: policy.tile.size)
+    }
 
     public func limitingPixels(min: Int?, max: Int?) throws -> any ConversationProcessor {
         try limiting { try $0.limitingPixels(min: min, max: max) }

@@ -45,15 +45,20 @@ public final class Qwen2VisionTower: VisionTower {
         }
     }
 
-    final class Block {
+    final class Block: DivisibleBlock {
         let attentionNorm: LayerNorm
         let queryKeyValue: Linear
         let projection: Linear
         let feedForwardNorm: LayerNorm
         let feedForward: PlainFeedForward
-        let heads: Int
+        /// Those that this process computes.
+        private(set) var heads: Int
         let headSize: Int
         private let parameters: [Parameter]
+        /// The ranks that divide heads and feed-forward part among themselves.
+        private var group: ProcessGroup?
+        /// Whether its values come together only while it is at work, see `SpreadParameters`.
+        var isSpread: Bool { parameters.first?.spread != nil }
 
         init(_ configuration: Configuration, _ scope: ParameterScope) throws {
             let size = configuration.hiddenSize
@@ -67,19 +72,27 @@ public final class Qwen2VisionTower: VisionTower {
                 up: try Linear(size, configuration.feedForwardSize, bias: true, scope["mlp"]["fc1"]),
                 down: try Linear(configuration.feedForwardSize, size, bias: true, scope["mlp"]["fc2"]),
                 activation: configuration.activation)
-            parameters = scope.parameters
+            parameters = scope.block()
+            scope.store.addDivisible(self)
         }
 
         /// The same as a plain call, keeping nothing but `x` for the backward pass.
-        func recomputed(_ x: Tensor, _ rotary: RotaryTable, _ segments: Segments) throws -> Tensor {
-            try NN.recomputed([x], parameters) { [try self($0[0], rotary, segments)] }[0]
+        func recomputed(_ x: Tensor, _ rotary: RotaryTable, _ segments: Segments, dropping share: Double) throws
+            -> Tensor
+        {
+            try NN.recomputed([x], parameters) { [try self($0[0], rotary, segments, dropping: share)] }[0]
         }
 
         /// `[patches, hidden]` gives the same shape.
-        func callAsFunction(_ x: Tensor, _ rotary: RotaryTable, _ segments: Segments) throws -> Tensor {
+        ///
+        /// - Parameter share: of the residual branches of pictures that training leaves out.
+        func callAsFunction(_ x: Tensor, _ rotary: RotaryTable, _ segments: Segments, dropping share: Double) throws
+            -> Tensor
+        {
             let patches = x.size(0)
             // [patches, 3, heads, head size]
-            let fused = try queryKeyValue(attentionNorm(x)).view([patches, 3, heads, headSize])
+            let normed = try attentionNorm(x)
+            let fused = try queryKeyValue(group?.entering(normed) ?? normed).view([patches, 3, heads, headSize])
             let scale = 1 / Double(headSize).squareRoot()
             let attended: Tensor
             if rotary.isFused(for: fused, segments) {
@@ -91,9 +104,33 @@ public final class Qwen2VisionTower: VisionTower {
                     fused.select(1, 0).rotated(by: rotary), fused.select(1, 1).rotated(by: rotary), fused.select(1, 2),
                     queries: segments, keys: segments, causal: false, scale: scale)
             }
-            let (first, normed) = try feedForwardNorm.adding(
-                projection(attended.reshape([patches, heads * headSize])), to: x)
-            return try first + feedForward(normed)
+            let seen = try projection(attended.reshape([patches, heads * headSize]), summedOver: group)
+            let (first, middle) = try feedForwardNorm.adding(seen.droppingPath(share, of: segments), to: x)
+            return try first + feedForward(middle).droppingPath(share, of: segments)
+        }
+
+        func obstacle(tensor parts: Int) -> String? {
+            let inner = feedForward.innerSize
+            return heads.isMultiple(of: parts) && inner.isMultiple(of: parts)
+                ? nil
+                : "a tower layer has \(heads) heads and a feed-forward part of \(inner), not multiples of \(parts)"
+        }
+
+        func divide(tensor: TensorDivision?, experts: ExpertDivision?) throws {
+            guard let tensor else { return }
+            let size = heads * headSize
+            queryKeyValue.divideOutput(stacks: [size, size, size], over: tensor)
+            projection.divideInput(over: tensor)
+            feedForward.divide(tensor)
+            group = tensor.group
+            heads /= tensor.group.size
+        }
+
+        func unite() {
+            heads *= group?.size ?? 1
+            group = nil
+            for layer in [queryKeyValue, projection] { layer.unite() }
+            feedForward.divide(nil)
         }
     }
 
@@ -128,9 +165,11 @@ public final class Qwen2VisionTower: VisionTower {
         let segments = Segments(
             lengths: grids.flatMap { Array(repeating: $0.height * $0.width, count: $0.time) })
         for (index, block) in blocks.enumerated() {
+            let share = DropPath.share(context.dropPath.tower, block: index, of: blocks.count)
             hidden =
-                try context.recomputed.contains(.visionTower)
-                ? block.recomputed(hidden, rotary, segments) : block(hidden, rotary, segments)
+                try context.recomputed.contains(.visionTower) || block.isSpread
+                ? block.recomputed(hidden, rotary, segments, dropping: share)
+                : block(hidden, rotary, segments, dropping: share)
             if index == 0 { try context.observe("vision.block0", hidden) }
         }
         try context.observe("vision.last_block", hidden)

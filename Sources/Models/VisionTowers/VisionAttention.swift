@@ -28,9 +28,12 @@ public final class VisionAttention {
     private let output: Linear
     private let queryNorm: QueryKeyNormalization?
     private let keyNorm: QueryKeyNormalization?
-    private let heads: Int
+    /// Those that this process computes.
+    private var heads: Int
     private let headSize: Int
     private let scale: Double
+    /// The ranks that divide the heads among themselves.
+    private var group: ProcessGroup?
 
     init(_ configuration: VisionTransformerConfiguration, _ scope: ParameterScope) throws {
         let keys = configuration.keys, size = configuration.hiddenSize, inner = configuration.attentionSize
@@ -68,6 +71,7 @@ public final class VisionAttention {
 
     /// `[tokens, hidden]` gives the same shape.
     public func callAsFunction(_ x: Tensor, _ layout: VisionLayout) throws -> Tensor {
+        let x = try group?.entering(x) ?? x
         let tokens = x.size(0), split = [tokens, heads, headSize]
         var query: Tensor, key: Tensor
         let value: Tensor
@@ -83,7 +87,30 @@ public final class VisionAttention {
             (query, key, value) = (try queries(x).view(split), try fused.select(1, 0), try fused.select(1, 1))
         }
         if let queryNorm, let keyNorm { (query, key) = (try queryNorm(query), try keyNorm(key)) }
-        return try output(attend(query, key, value, layout).reshape([tokens, heads * headSize]))
+        return try output(
+            attend(query, key, value, layout).reshape([tokens, heads * headSize]), summedOver: group)
+    }
+
+    /// Why heads cannot be divided by so many; nil where they can.
+    func obstacle(to parts: Int) -> String? {
+        if queryNorm != nil { return "has norms of queries and keys, which are not divided" }
+        return heads.isMultiple(of: parts) ? nil : "has \(heads) heads, not a multiple of \(parts)"
+    }
+
+    /// Computes a part of the heads from now on and adds up over ranks, see `DivisibleBlock`; all of them where nil.
+    func divide(_ division: TensorDivision?) {
+        heads *= group?.size ?? 1
+        group = division?.group
+        let inner = heads * headSize, matrices: [(Linear, stacks: [Int]?)]
+        switch projections {
+        case .separate(let query, let key, let value): matrices = [(query, nil), (key, nil), (value, nil)]
+        case .fused(let layer, let isByHead): matrices = [(layer, isByHead ? nil : [inner, inner, inner])]
+        case .queryAndKeyValue(let query, let keyValue): matrices = [(query, nil), (keyValue, [inner, inner])]
+        }
+        guard let division else { return (matrices.map(\.0) + [output]).forEach { $0.unite() } }
+        for (matrix, stacks) in matrices { matrix.divideOutput(stacks: stacks, over: division) }
+        output.divideInput(over: division)
+        heads /= division.group.size
     }
 
     private func attend(_ query: Tensor, _ key: Tensor, _ value: Tensor, _ layout: VisionLayout) throws -> Tensor {

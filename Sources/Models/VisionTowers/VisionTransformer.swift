@@ -62,7 +62,7 @@ public final class VisionTransformer {
         let layout = VisionLayout(segments: tokens.segments, prefixes: prefixes)
         for (index, block) in blocks.prefix(run).enumerated() {
             tokens.features =
-                try context.recomputed.contains(.visionTower)
+                try context.recomputed.contains(.visionTower) || block.isSpread
                 ? block.recomputed(tokens.features, layout, context) : block(tokens.features, layout, context)
             try context.observe("vision.layer\(index)", tokens.features)
         }

@@ -1,4 +1,4 @@
-internal import NN
+public import NN
 internal import Torch
 
 extension VisionTransformerConfiguration {
@@ -28,11 +28,15 @@ public final class VisionTransformerBlock {
     private let feedForward: PlainFeedForward
     private let feedForwardScale: Parameter?
     private let index: Int
+    private let depth: Int
     private let parameters: [Parameter]
+    /// Whether its values come together only while it is at work, see `SpreadParameters`.
+    var isSpread: Bool { parameters.first?.spread != nil }
 
     init(_ configuration: VisionTransformerConfiguration, layer: Int, _ scope: ParameterScope) throws {
         let keys = configuration.keys, size = configuration.hiddenSize
         index = layer
+        depth = configuration.layers
         attentionNorm = try configuration.makeNorm(scope[keys.attentionNorm])
         attention = try VisionAttention(configuration, scope)
         feedForwardNorm = try configuration.makeNorm(scope[keys.feedForwardNorm])
@@ -46,7 +50,8 @@ public final class VisionTransformerBlock {
         feedForwardScale = try configuration.layerScale.map {
             try scope.parameter(keys.feedForwardScale, [size], .constant($0))
         }
-        parameters = scope.parameters
+        parameters = scope.block()
+        scope.store.addDivisible(self)
     }
 
     /// The same as a plain call, keeping nothing but `x` for the backward pass.
@@ -59,9 +64,31 @@ public final class VisionTransformerBlock {
         var attended = try attention(attentionNorm(x), layout)
         try context.observe("vision.layer\(index).attn", attended)
         if let attentionScale { attended = try attended * attentionScale.tensor }
+        let share = DropPath.share(context.dropPath.tower, block: index, of: depth)
+        attended = try attended.droppingPath(share, of: layout.segments)
         let (middle, normed) = try feedForwardNorm.adding(attended, to: x)
         var forward = try feedForward(normed)
         if let feedForwardScale { forward = try forward * feedForwardScale.tensor }
-        return try middle + forward
+        return try middle + forward.droppingPath(share, of: layout.segments)
+    }
+}
+
+extension VisionTransformerBlock: DivisibleBlock {
+    public func obstacle(tensor parts: Int) -> String? {
+        if let problem = attention.obstacle(to: parts) { return "tower layer \(index) \(problem)" }
+        return feedForward.innerSize.isMultiple(of: parts)
+            ? nil
+            : "tower layer \(index) has a feed-forward part of \(feedForward.innerSize), not a multiple of \(parts)"
+    }
+
+    public func divide(tensor: TensorDivision?, experts: ExpertDivision?) throws {
+        guard let tensor else { return }
+        attention.divide(tensor)
+        feedForward.divide(tensor)
+    }
+
+    public func unite() {
+        attention.divide(nil)
+        feedForward.divide(nil)
     }
 }

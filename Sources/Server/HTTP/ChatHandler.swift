@@ -59,7 +59,9 @@ extension Handlers {
     private func whole(_ answers: ChatAnswers) async throws -> OrderedJSON {
         var parts = answers.streams.map { _ in AnswerParts() }
         do {
-            for try await (index, event) in merged(answers.streams) { parts[index].take(event) }
+            for try await (index, events) in MergedAnswers(streams: answers.streams) {
+                for event in events { parts[index].take(event) }
+            }
         } catch {
             log(error)
             throw error
@@ -107,51 +109,78 @@ extension Handlers {
     private func write(_ answers: ChatAnswers, usage: Bool, to events: inout EventWriter) async throws {
         let objects = answers.objects
         var summaries: [AnswerSummary] = []
-        var tools = answers.streams.map { _ in ToolCallReader() }, callCounts = answers.streams.map { _ in 0 }
+        var streams = answers.streams.indices.map { ChatChunks($0, objects, answers) }
         for index in answers.streams.indices {
-            try await events.send(objects.chunk([objects.delta(index, ["role": "assistant", "content": ""])]))
+            events.add(objects.chunk([objects.delta(index, ["role": "assistant", "content": ""])]))
         }
+        // That the answer has begun is told before its first token is there.
+        try await events.send()
         do {
-            for try await (index, event) in merged(answers.streams) {
-                var text: String, token: AnswerToken?, summary: AnswerSummary?
-                switch event {
-                case .token(let new): (text, token) = (new.text, new)
-                case .end(let end): (text, summary) = (end.restText, end)
+            for try await (index, new) in MergedAnswers(streams: answers.streams) {
+                for event in new {
+                    streams[index].add(event, to: &events)
+                    guard case .end(let summary) = event else { continue }
+                    note(summary)
+                    summaries.append(summary)
                 }
-                if answers.hasTools {
-                    var (content, calls) = tools[index].push(text)
-                    if summary != nil {
-                        let rest = tools[index].finish()
-                        content += rest.content
-                        calls += rest.calls
-                    }
-                    text = content
-                    for call in calls {
-                        let json = objects.call(call, number: callCounts[index], answer: index, isDelta: true)
-                        callCounts[index] += 1
-                        try await events.send(objects.chunk([objects.delta(index, ["tool_calls": [json]])]))
-                    }
-                }
-                if !text.isEmpty || answers.wantsScores && token != nil {
-                    let scores = answers.wantsScores ? token.map { [$0] } ?? [] : nil
-                    try await events.send(
-                        objects.chunk([objects.delta(index, ["content": .string(text)], logprobs: scores)]))
-                }
-                guard let summary else { continue }
-                note(summary)
-                summaries.append(summary)
-                var delta: OrderedJSON = [:]
-                if let boxes = Grounding.boxes(summary, answers.items) { delta = ["boxes": boxes] }
-                let finish = callCounts[index] > 0 ? "tool_calls" : summary.finishReason.word
-                try await events.send(objects.chunk([objects.delta(index, delta, finish: finish)]))
+                try await events.send()
             }
-            if usage { try await events.send(objects.chunk([], usage: ChatObjects.usage(summaries))) }
+            if usage { events.add(objects.chunk([], usage: ChatObjects.usage(summaries))) }
         } catch let error as EngineError {
             // The status is long gone; clients know an event with an error.
             log(error)
-            try await events.send(APIError(error).json)
+            events.add(APIError(error).json)
         }
-        try await events.send("[DONE]")
+        events.add("[DONE]")
+        try await events.send()
+    }
+}
+
+/// The chunks of one answer.
+private struct ChatChunks {
+    private let index: Int
+    private let objects: ChatObjects
+    private let items: [VisualItem]
+    private let wantsScores: Bool
+    private var tools: ToolCallReader?
+    private var calls = 0
+
+    init(_ index: Int, _ objects: ChatObjects, _ answers: ChatAnswers) {
+        self.index = index
+        self.objects = objects
+        items = answers.items
+        wantsScores = answers.wantsScores
+        tools = answers.hasTools ? ToolCallReader() : nil
+    }
+
+    mutating func add(_ event: AnswerEvent, to events: inout EventWriter) {
+        switch event {
+        case .token(let token): add(tools?.push(token.text) ?? (token.text, []), token, to: &events)
+        case .end(let summary):
+            var (text, found) = tools?.push(summary.restText) ?? (summary.restText, [])
+            if let rest = tools?.finish() {
+                text += rest.content
+                found += rest.calls
+            }
+            add((text, found), nil, to: &events)
+            var delta: OrderedJSON = [:]
+            if let boxes = Grounding.boxes(summary, items) { delta = ["boxes": boxes] }
+            let finish = calls > 0 ? "tool_calls" : summary.finishReason.word
+            events.add(objects.chunk([objects.delta(index, delta, finish: finish)]))
+        }
+    }
+
+    private mutating func add(
+        _ piece: (content: String, calls: [ToolCallReader.Call]), _ token: AnswerToken?, to events: inout EventWriter
+    ) {
+        for call in piece.calls {
+            let json = objects.call(call, number: calls, answer: index, isDelta: true)
+            calls += 1
+            events.add(objects.chunk([objects.delta(index, ["tool_calls": [json]])]))
+        }
+        if piece.content.isEmpty, !wantsScores || token == nil { return }
+        let scores = wantsScores ? token.map { [$0] } ?? [] : nil
+        events.add(objects.chunk([objects.delta(index, ["content": .string(piece.content)], logprobs: scores)]))
     }
 }
 

@@ -65,7 +65,9 @@ extension Handlers {
         return try await connection.whileConnected {
             try await ticket.reserve(bytes: bytes)
             var parts = requests.map { _ in AnswerParts() }
-            for try await (index, event) in merged(requests.map(engine.submit)) { parts[index].take(event) }
+            for try await (index, events) in MergedAnswers(streams: requests.map(engine.submit)) {
+                for event in events { parts[index].take(event) }
+            }
             let summaries = parts.compactMap(\.summary)
             summaries.forEach(note)
             withExtendedLifetime(ticket) {}
@@ -140,27 +142,30 @@ extension Handlers {
     ) async throws {
         var summaries: [AnswerSummary] = []
         do {
-            for try await (index, event) in merged(streams) {
-                switch event {
-                case .token(let token):
-                    if token.text.isEmpty, !hasScores { continue }
-                    let choice = completionChoice(index, token.text, hasScores ? [token] : nil, finish: nil)
-                    try await events.send(completionObject(id, created, [choice]))
-                case .end(let summary):
-                    note(summary)
-                    summaries.append(summary)
-                    let choice = completionChoice(index, summary.restText, nil, finish: summary.finishReason.word)
-                    try await events.send(completionObject(id, created, [choice]))
+            for try await (index, new) in MergedAnswers(streams: streams) {
+                for event in new {
+                    switch event {
+                    case .token(let token):
+                        if token.text.isEmpty, !hasScores { continue }
+                        let choice = completionChoice(index, token.text, hasScores ? [token] : nil, finish: nil)
+                        events.add(completionObject(id, created, [choice]))
+                    case .end(let summary):
+                        note(summary)
+                        summaries.append(summary)
+                        let choice = completionChoice(index, summary.restText, nil, finish: summary.finishReason.word)
+                        events.add(completionObject(id, created, [choice]))
+                    }
                 }
+                try await events.send()
             }
             if usage {
-                let object = completionObject(id, created, []).with("usage", ChatObjects.usage(summaries))
-                try await events.send(object)
+                events.add(completionObject(id, created, []).with("usage", ChatObjects.usage(summaries)))
             }
         } catch let error as EngineError {
             log(error)
-            try await events.send(APIError(error).json)
+            events.add(APIError(error).json)
         }
-        try await events.send("[DONE]")
+        events.add("[DONE]")
+        try await events.send()
     }
 }

@@ -3,15 +3,39 @@ internal import NIOCore
 internal import Serving
 internal import Text
 
-/// Several answers as one stream of numbered events.
-func merged(_ streams: [AnswerStream]) -> AsyncThrowingStream<(Int, AnswerEvent), any Error> {
+/// Several answers as one sequence of numbered events; those that come together are one element.
+struct MergedAnswers: AsyncSequence {
+    struct AsyncIterator: AsyncIteratorProtocol {
+        fileprivate var only: AnswerStream.Iterator?
+        fileprivate var several: AsyncThrowingStream<(Int, [AnswerEvent]), any Error>.Iterator?
+
+        mutating func next() async throws -> (Int, [AnswerEvent])? {
+            if several != nil { return try await several?.next() }
+            if let events = try await only?.next() { return (0, events) }
+            // A stream that was cancelled ends like one that is done.
+            try Task.checkCancellation()
+            return nil
+        }
+    }
+
+    let streams: [AnswerStream]
+
+    func makeAsyncIterator() -> AsyncIterator {
+        // One answer needs nobody between it and its reader.
+        streams.count == 1
+            ? AsyncIterator(only: streams[0].makeAsyncIterator(), several: nil)
+            : AsyncIterator(only: nil, several: merged(streams).makeAsyncIterator())
+    }
+}
+
+private func merged(_ streams: [AnswerStream]) -> AsyncThrowingStream<(Int, [AnswerEvent]), any Error> {
     AsyncThrowingStream { continuation in
         let task = Task {
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for (index, stream) in streams.enumerated() {
                         group.addTask {
-                            for try await event in stream { continuation.yield((index, event)) }
+                            for try await events in stream { continuation.yield((index, events)) }
                             try Task.checkCancellation()
                         }
                     }
@@ -43,13 +67,27 @@ extension Request {
 /// not the model: what waits is bounded by the answer's limit of tokens.
 struct EventWriter {
     private var writer: any ResponseBodyWriter
+    private var waiting: [UInt8] = []
 
     init(_ writer: any ResponseBodyWriter) { self.writer = writer }
 
-    mutating func send(_ json: OrderedJSON) async throws { try await send(json.text) }
+    /// Adds an event to those that are sent next.
+    mutating func add(_ json: OrderedJSON) { add { json.write(to: &$0) } }
 
-    mutating func send(_ text: String) async throws {
-        try await writer.write(ByteBuffer(string: "data: \(text)\n\n"))
+    mutating func add(_ text: String) { add { $0 += text.utf8 } }
+
+    private mutating func add(_ write: (inout [UInt8]) -> Void) {
+        waiting += "data: ".utf8
+        write(&waiting)
+        waiting += "\n\n".utf8
+    }
+
+    /// Sends what was added.
+    mutating func send() async throws {
+        if waiting.isEmpty { return }
+        let bytes = waiting
+        waiting.removeAll(keepingCapacity: true)
+        try await writer.write(ByteBuffer(bytes: bytes))
     }
 
     consuming func finish() async throws { try await writer.finish(nil) }

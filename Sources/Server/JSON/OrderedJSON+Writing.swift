@@ -36,12 +36,13 @@ extension OrderedJSON {
         return .object(members)
     }
 
-    private func write(to bytes: inout [UInt8]) {
+    /// Appends the value as compact JSON.
+    func write(to bytes: inout [UInt8]) {
         switch self {
-        case .null: bytes += Array("null".utf8)
-        case .bool(let flag): bytes += Array((flag ? "true" : "false").utf8)
-        case .int(let number): bytes += Array("\(number)".utf8)
-        case .double(let number): bytes += Array((number.isFinite ? "\(number)" : "null").utf8)
+        case .null: bytes += "null".utf8
+        case .bool(let flag): bytes += (flag ? "true" : "false").utf8
+        case .int(let number): bytes += "\(number)".utf8
+        case .double(let number): bytes += (number.isFinite ? "\(number)" : "null").utf8
         case .string(let text): Self.write(text, to: &bytes)
         case .array(let elements):
             bytes.append(UInt8(ascii: "["))
@@ -67,9 +68,9 @@ extension OrderedJSON {
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case 0x0A: bytes += Array("\\n".utf8)
-            case 0x0D: bytes += Array("\\r".utf8)
-            case 0x09: bytes += Array("\\t".utf8)
+            case 0x0A: bytes += "\\n".utf8
+            case 0x0D: bytes += "\\r".utf8
+            case 0x09: bytes += "\\t".utf8
             case ..<0x20, 0x7F: bytes += Array("\\u00".utf8) + hexadecimal(byte)
             default: bytes.append(byte)
             }

@@ -195,6 +195,30 @@ struct CharacterAutomaton {
         guard trim() else { return nil }
     }
 
+    /// The texts that this one does not take; nil where there are none.
+    func complement() -> CharacterAutomaton? {
+        var other = self
+        let sink = edges.count
+        for state in edges.indices {
+            for range in ScalarSet(edges[state].map(\.range)).complement.ranges {
+                other.edges[state].append(Edge(range: range, target: sink))
+            }
+            other.edges[state].sort { $0.range.lowerBound < $1.range.lowerBound }
+        }
+        other.edges.append(ScalarSet.all.ranges.map { Edge(range: $0, target: sink) })
+        other.isAccepting = isAccepting.map { !$0 } + [true]
+        return other.trim() ? other : nil
+    }
+
+    func accepts(_ text: String) -> Bool {
+        var state = 0
+        for scalar in text.unicodeScalars {
+            guard let edge = edges[state].first(where: { $0.range.contains(scalar.value) }) else { return false }
+            state = edge.target
+        }
+        return isAccepting[state]
+    }
+
     /// Removes states from which no end can be reached; false where that is the first.
     private mutating func trim() -> Bool {
         var sources = edges.map { _ in [Int]() }

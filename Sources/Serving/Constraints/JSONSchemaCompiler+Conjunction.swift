@@ -7,6 +7,7 @@ extension JSONSchemaCompiler {
         func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
         guard depth <= 64 else { throw fail("is nested more than 64 deep, or holds itself") }
         if schema == .bool(true) { return .object([]) }
+        if schema == .bool(false) { return schema }
         guard case .object(let members) = schema else { throw fail("must be an object") }
         var parts: [OrderedJSON] = []
         if schema["$ref"] != nil { parts.append(try merged(referenced(schema, path).0, path, depth: depth + 1)) }
@@ -16,24 +17,45 @@ extension JSONSchemaCompiler {
             }
             for part in schemas { parts.append(try merged(part, path, depth: depth + 1)) }
         }
-        let own = members.filter { $0.key != "$ref" && $0.key != "allOf" && !Self.annotations.contains($0.key) }
+        for part in try rewrittenConditions(schema, path, depth: depth) {
+            parts.append(try merged(part, path, depth: depth + 1))
+        }
+        let own = members.filter {
+            $0.key != "$ref" && $0.key != "allOf" && !Self.annotations.contains($0.key)
+                && !Self.conditions.contains($0.key)
+        }
         var result = OrderedJSON.object([])
-        for part in parts + [.object(own)] { result = try both(part, result, path) }
+        for part in parts + [.object(own)] {
+            if part == .bool(false) || result == .bool(false) { return .bool(false) }
+            result = try both(part, result, path)
+        }
         return result
     }
 
     /// What holds where both hold.
     private func both(_ a: OrderedJSON, _ b: OrderedJSON, _ path: String) throws(SchemaError) -> OrderedJSON {
         func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
-        guard case .object(let first) = a, case .object(var result) = b else { throw fail("must be an object") }
-        // Each would forbid the other's properties.
+        guard case .object(let given) = a, case .object(var result) = b else { throw fail("must be an object") }
+        var first = given
+        // What one says of all other properties holds for those that only the other one names.
         let closed = [a, b].map { $0["additionalProperties"] ?? .bool(true) }
-        guard
-            closed[0] == closed[1] && a["properties"] == b["properties"]
-                || closed.allSatisfy({ $0 == .bool(true) })
-                || closed[0] == .bool(true) && a["properties"] == nil
-                || closed[1] == .bool(true) && b["properties"] == nil
-        else { throw fail("additionalProperties together with other properties (allOf) cannot be kept to here") }
+        if closed.contains(where: { $0 != .bool(true) }), a["properties"] != b["properties"] {
+            guard a["patternProperties"] == nil, b["patternProperties"] == nil else {
+                throw fail("additionalProperties together with patternProperties (allOf) cannot be kept to here")
+            }
+            let names = [a, b].map { Set($0["properties"]?.members.map(\.key) ?? []) }
+            func extended(_ members: inout [OrderedJSON.Member], by rule: OrderedJSON, _ missing: Set<String>) {
+                if rule == .bool(true) || missing.isEmpty { return }
+                let rules = missing.sorted().map { OrderedJSON.Member(key: $0, value: rule) }
+                if let index = members.firstIndex(where: { $0.key == "properties" }) {
+                    members[index].value = .object(members[index].value.members + rules)
+                } else {
+                    members.append(.init(key: "properties", value: .object(rules)))
+                }
+            }
+            extended(&first, by: closed[0], names[1].subtracting(names[0]))
+            extended(&result, by: closed[1], names[0].subtracting(names[1]))
+        }
         for member in first {
             guard let index = result.firstIndex(where: { $0.key == member.key }) else {
                 result.append(member)
@@ -60,10 +82,33 @@ extension JSONSchemaCompiler {
                 }
             }
             return .object(b)
+        case ("anyOf", .array(let a), .array(let b)):
+            guard a.count * b.count <= 100 else { throw fail("so many alternatives together cannot be kept to here") }
+            return .array(a.flatMap { one in b.map { .all([one, $0]) } })
+        case ("const", _, _):
+            if one.isSameValue(other) { return one }
+            throw .unfulfillable("#", "two different 'const' (allOf): no value fulfils it")
+        case ("uniqueItems", _, _): return .bool(one == .bool(true) || other == .bool(true))
+        case (Self.excluded, .array(let a), .array(let b)), (Self.unmatched, .array(let a), .array(let b)):
+            return .array(a + b)
+        case ("dependentRequired", .object(let a), .object(let b)),
+            ("patternProperties", .object(let a), .object(let b)):
+            var all = b
+            for member in a {
+                guard let index = all.firstIndex(where: { $0.key == member.key }) else {
+                    all.append(member)
+                    continue
+                }
+                switch (member.value, all[index].value) {
+                case (.array(let x), .array(let y)): all[index].value = .array(y + x.filter { !y.contains($0) })
+                default: all[index].value = .all([member.value, all[index].value])
+                }
+            }
+            return .object(all)
         case ("required", .array(let a), .array(let b)): return .array(b + a.filter { !b.contains($0) })
         case ("type", _, _):
             let types = Self.semanticTypes(type: one).intersection(Self.semanticTypes(type: other))
-            guard !types.isEmpty else { throw fail("no value has both types") }
+            guard !types.isEmpty else { return .array([]) }
             // A whole number is a number.
             let names = types.subtracting(types.contains("fraction") ? ["fraction", "integer"] : ["number"])
             return .array(names.sorted().map { .string($0) })
@@ -75,15 +120,17 @@ extension JSONSchemaCompiler {
         case ("maxLength", _, _), ("maxItems", _, _), ("maxProperties", _, _), ("maximum", _, _),
             ("exclusiveMaximum", _, _):
             return one.double ?? 0 < other.double ?? 0 ? one : other
+        case ("additionalProperties", .bool(false), _), ("additionalProperties", _, .bool(false)): return .bool(false)
         case ("additionalProperties", .bool(true), _): return other
         case ("additionalProperties", _, .bool(true)): return one
-        case ("items", _, _): return .object([.init(key: "allOf", value: .array([one, other]))])
+        case ("items", _, _), ("additionalProperties", _, _):
+            return .object([.init(key: "allOf", value: .array([one, other]))])
         default: throw fail("two different '\(key)' (allOf) cannot be kept to here")
         }
     }
 
     /// The types that values of a schema may have. Numbers are `number`, and `integer` or `fraction` with it.
-    private static func semanticTypes(type: OrderedJSON?) -> Set<String> {
+    static func semanticTypes(type: OrderedJSON?) -> Set<String> {
         let names: [String]
         switch type {
         case .string(let name): names = [name]
@@ -101,6 +148,7 @@ extension JSONSchemaCompiler {
     func areDisjoint(_ a: OrderedJSON, _ b: OrderedJSON, depth: Int) -> Bool {
         guard depth <= 8 else { return false }
         guard let a = try? merged(a, "", depth: 0), let b = try? merged(b, "", depth: 0) else { return false }
+        if a == .bool(false) || b == .bool(false) { return true }
         for (one, other) in [(a, b), (b, a)] {
             for key in ["anyOf", "oneOf"] {
                 guard case .array(let parts)? = one[key] else { continue }
@@ -136,10 +184,12 @@ extension JSONSchemaCompiler {
 }
 
 extension OrderedJSON {
-    fileprivate var elements: [OrderedJSON]? { if case .array(let elements) = self { elements } else { nil } }
+    /// The members of an object; none of other values.
+    var members: [Member] { if case .object(let members) = self { members } else { [] } }
+    var elements: [OrderedJSON]? { if case .array(let elements) = self { elements } else { nil } }
 
     /// The values that a schema names; nil where it names none.
-    fileprivate var finiteValues: [OrderedJSON]? { self["const"].map { [$0] } ?? self["enum"]?.elements }
+    var finiteValues: [OrderedJSON]? { self["const"].map { [$0] } ?? self["enum"]?.elements }
 
     var double: Double? {
         switch self {

@@ -4,6 +4,19 @@ internal import Text
 public struct SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     public var path: String
     public var reason: String
+    /// Whether the schema is understood, and no value fulfils it.
+    var isUnfulfillable = false
+
+    init(path: String, reason: String) {
+        self.path = path
+        self.reason = reason
+    }
+
+    static func unfulfillable(_ path: String, _ reason: String) -> SchemaError {
+        var error = SchemaError(path: path, reason: reason)
+        error.isUnfulfillable = true
+        return error
+    }
 
     public var description: String { "\(path): \(reason)" }
 }
@@ -59,11 +72,12 @@ struct JSONSchemaCompiler {
 
     /// Words that ask something of values of one type only.
     private static let words: [String: Set<String>] = [
-        "string": ["minLength", "maxLength", "pattern", "format"],
+        "string": ["minLength", "maxLength", "pattern", "format", unmatched],
         "number": ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"],
         "array": ["items", "prefixItems", "minItems", "maxItems", "uniqueItems"],
         "object": [
             "properties", "required", "additionalProperties", "minProperties", "maxProperties", "propertyNames",
+            "patternProperties", "dependentRequired",
         ],
     ]
 
@@ -77,10 +91,11 @@ struct JSONSchemaCompiler {
         guard depth <= 64 else { throw fail("is nested more than 64 deep, or holds itself") }
         guard grammar.nodes.count <= Self.maximumNodes else { throw fail("the schema is too large") }
         if schema == .bool(true) { return any(depth: 5) }
+        if schema == .bool(false) { throw .unfulfillable(path, "no value fulfils it") }
         guard case .object(let members) = schema else { throw fail("must be an object") }
         let rest = members.filter { !Self.annotations.contains($0.key) }, keys = Set(rest.map(\.key))
         if keys == ["$ref"] { return try resolve(schema, path, depth: depth) }
-        if keys.contains("$ref") || keys.contains("allOf") {
+        if keys.contains("$ref") || keys.contains("allOf") || !keys.isDisjoint(with: Self.conditions) {
             return try node(merged(schema, path, depth: depth), path, depth: depth + 1)
         }
         for key in ["anyOf", "oneOf"] where keys.contains(key) {
@@ -88,7 +103,7 @@ struct JSONSchemaCompiler {
         }
         if keys.contains("const") || keys.contains("enum") { return try values(rest, path) }
         let types = try self.types(rest, path)
-        let known = types.reduce(into: Set(["type"])) {
+        let known = types.reduce(into: Set(["type", Self.excluded])) {
             $0.formUnion(Self.words[$1 == "integer" ? "number" : $1] ?? [])
         }
         if let key = keys.subtracting(known).min() {
@@ -96,7 +111,14 @@ struct JSONSchemaCompiler {
         }
         if keys.isEmpty { return any(depth: 5) }
         var nodes: [Int] = []
-        for type in types { nodes.append(try typed(type, schema, path, depth)) }
+        var failure: SchemaError?
+        for type in types {
+            do throws(SchemaError) { nodes.append(try typed(type, schema, path, depth)) } catch {
+                guard error.isUnfulfillable else { throw error }
+                failure = failure ?? error
+            }
+        }
+        if nodes.isEmpty, let failure { throw failure }
         return nodes.count == 1 ? nodes[0] : grammar.add(.choice(nodes))
     }
 
@@ -108,11 +130,15 @@ struct JSONSchemaCompiler {
         case .string(let name): names = [name]
         case .array(let elements):
             names = elements.compactMap(\.string)
-            guard names.count == elements.count, !names.isEmpty, Set(names).count == names.count else {
+            if elements.isEmpty { throw .unfulfillable(path, "no type fulfils it") }
+            guard names.count == elements.count, Set(names).count == names.count else {
                 throw fail("type must hold names, each once")
             }
         case nil:
             guard let key = members.map(\.key).min() else { return [] }
+            if members.allSatisfy({ $0.key == Self.excluded }) {
+                return ["string", "number", "boolean", "null", "array", "object"]
+            }
             let types = Self.words.filter { words in
                 words.key != "null" && members.contains { words.value.contains($0.key) }
             }
@@ -133,8 +159,8 @@ struct JSONSchemaCompiler {
         switch type {
         case "string": try string(schema, path)
         case "integer", "number": try number(schema, path, isInteger: type == "integer")
-        case "boolean": choice(["true", "false"])
-        case "null": grammar.literal("null")
+        case "boolean": try words([.bool(true), .bool(false)], schema, path)
+        case "null": try words([.null], schema, path)
         case "array": try array(schema, path, depth)
         default: try object(schema, path, depth)
         }
@@ -143,13 +169,13 @@ struct JSONSchemaCompiler {
     /// `const` and `enum`.
     private mutating func values(_ members: [OrderedJSON.Member], _ path: String) throws(SchemaError) -> Int {
         func fail(_ reason: String) -> SchemaError { SchemaError(path: path, reason: reason) }
-        if let key = Set(members.map(\.key)).subtracting(["const", "enum", "type"]).min() {
+        if let key = Set(members.map(\.key)).subtracting(["const", "enum", "type", Self.excluded]).min() {
             throw fail("'\(key)' beside const or enum cannot be kept to here")
         }
         let schema = OrderedJSON.object(members)
         var values: [OrderedJSON]
         if let list = schema["enum"] {
-            guard case .array(let elements) = list, !elements.isEmpty, elements.count <= 1000 else {
+            guard case .array(let elements) = list, elements.count <= 1000 else {
                 throw fail("enum must hold 1 to 1000 values")
             }
             values = elements
@@ -161,7 +187,8 @@ struct JSONSchemaCompiler {
             let types = try self.types(members, path)
             values = values.filter { value in types.contains { value.isOfType($0) } }
         }
-        guard !values.isEmpty else { throw fail("no value fulfils it") }
+        values = values.filter { value in !excludedValues(schema).contains { $0.isSameValue(value) } }
+        guard !values.isEmpty else { throw .unfulfillable(path, "no value fulfils it") }
         return choice(values.map(\.compactText))
     }
 
@@ -192,9 +219,17 @@ struct JSONSchemaCompiler {
             }
         }
         var nodes: [Int] = []
+        var failure: SchemaError?
         for (index, schema) in schemas.enumerated() {
-            nodes.append(try node(schema, "\(path)/\(key)/\(index)", depth: depth + 1))
+            do throws(SchemaError) {
+                nodes.append(try node(schema, "\(path)/\(key)/\(index)", depth: depth + 1))
+            } catch {
+                // A variant that no value fulfils is none.
+                guard error.isUnfulfillable else { throw error }
+                failure = failure ?? error
+            }
         }
+        if nodes.isEmpty, let failure { throw failure }
         return grammar.add(.choice(nodes))
     }
 
@@ -209,7 +244,7 @@ struct JSONSchemaCompiler {
             return number
         }
         let minimum = try number(low) ?? 0, maximum = try number(high)
-        guard minimum <= maximum ?? .max else { throw SchemaError(path: path, reason: "\(low) is above \(high)") }
+        guard minimum <= maximum ?? .max else { throw .unfulfillable(path, "\(low) is above \(high)") }
         return (minimum, maximum)
     }
 

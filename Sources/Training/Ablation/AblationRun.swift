@@ -98,7 +98,7 @@ public struct AblationRun {
     }
 
     private func train(_ cell: AblationGrid.Cell, resume: Bool) throws -> Result? {
-        let log = try RunLog(folder: cell.folder, resuming: resume, output: output)
+        let log = try RunLog(folder: cell.folder, output: output)
         defer { log.finish() }
         let observer = LastEvaluation(log)
         let trainer = try cell.loaded.trainer(resume: resume, observer: observer)
@@ -141,12 +141,14 @@ private final class LastEvaluation: TrainingObserver {
 
     init(_ next: any TrainingObserver) { self.next = next }
 
+    func begin(_ run: RunFacts) { next.begin(run) }
     func begin(_ stage: StageSummary) { next.begin(stage) }
     func step(_ record: StepRecord) { next.step(record) }
     func evaluation(_ record: EvaluationRecord) {
         last = record
         next.evaluation(record)
     }
+    func answers(_ answers: [SampleAnswer], step: Int) { next.answers(answers, step: step) }
     func checkpoint(_ folder: URL, step: Int) { next.checkpoint(folder, step: step) }
     func skipped(_ samples: [SkippedSample], step: Int) { next.skipped(samples, step: step) }
     func note(_ line: String) { next.note(line) }

@@ -40,7 +40,7 @@ public enum AdapterMerge {
                 }
             }
             return .init(name: name, dtype: entry.dtype, shape: entry.shape) { sink in
-                let merged = try location.file.tensor(name).to(.float32) + change.delta()
+                let merged = try change.merged(into: location.file.tensor(name))
                 try merged.to(dtype).bytes().withUnsafeBytes(sink)
             }
         }

@@ -7,6 +7,27 @@ internal import Torch
 extension Recipe {
     /// Whether nothing of the model itself ever changes, so that its weights can be used where they lie.
     var keepsWeights: Bool { stages.count == 1 && stages[0].lora != nil }
+
+    /// Matrices of the blocks of tower and decoder that are held in 4 bits below their adapters; none unless the recipe
+    /// says so.
+    func quantizedNames(_ family: any ModelFamily) throws -> Set<String> {
+        guard let stage = stages.first, let lora = stage.lora, lora.baseBits != nil else { return [] }
+        let model = try family.makeModel(ParameterStore(.shapes))
+        return try Set(lora.targets(in: model, stage: stage.name).map(\.name))
+            .intersection(model.store.blocks.joined().map(\.name))
+    }
+}
+
+extension Recipe.LowRank {
+    /// The matrices that get adapters.
+    func targets(in model: VisionLanguageModel, stage: String) throws -> [Parameter] {
+        let selection = ParameterSelection(on, of: model)
+        let linear = model.store.parameters.filter { $0.isLinear && !$0.isConstant }
+        for pattern in selection.idle(among: linear.map(\.name)) {
+            throw TrainingError.nothingMatches(stage: stage, pattern: pattern)
+        }
+        return linear.filter { on.isEmpty ? model.part($0.name) != .head : selection.contains($0.name) }
+    }
 }
 
 extension Trainer {
@@ -14,18 +35,11 @@ extension Trainer {
     func attachAdapters(_ stage: Recipe.Stage) throws -> LowRankAdapters? {
         guard let lora = stage.lora else { return nil }
         if let adapters { return adapters }
-        let selection = ParameterSelection(lora.on, of: model)
-        let linear = model.store.parameters.filter { $0.isLinear && !$0.isConstant }
-        for pattern in selection.idle(among: linear.map(\.name)) {
-            throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
-        }
-        let targets = linear.filter { parameter in
-            lora.on.isEmpty ? model.part(parameter.name) != .head : selection.contains(parameter.name)
-        }
         let attached = try LowRankAdapters(
-            attachingTo: targets, lora.settings,
+            attachingTo: lora.targets(in: model, stage: stage.name), lora.settings,
             store: ParameterStore(
-                .random(seed: recipe.stageSeed(state.stage)), device: model.store.device, writable: true))
+                .random(seed: recipe.stageSeed(state.stage)), device: model.store.device, writable: true),
+            weight: { [masters, recipe] in try masters[$0.name]?.to(recipe.precision.dtype) ?? $0.value() })
         for parameter in attached.store.parameters {
             if let master = masters[parameter.name] { parameter.tensor = master }
         }
@@ -37,15 +51,17 @@ extension Trainer {
     /// The folder with the weights as they are now: where they came from, or a copy in the run's output.
     private func baseFolder() throws -> URL {
         if state.stage == 0, case .checkpoint(let path) = recipe.model.start { return URL(fileURLWithPath: path) }
-        let folder = URL(fileURLWithPath: recipe.output).appendingPathComponent("base-of-stage-\(state.stage + 1)")
-        try files.copy(to: folder)
-        try ModelFiles(folder: folder).set(["torch_dtype": DType.float32.longName], in: "config.json")
-        // In float32, so that going on from here gives the same bits as never having stopped.
-        try SafetensorsWriter.writeCheckpoint(
-            directory: folder.path,
-            tensors: model.store.parameters.map { .init(name: $0.name, tensor: masters[$0.name] ?? $0.tensor) },
-            metadata: ["format": "pt"])
-        return folder
+        return try group.folderFromMain("writing the weights below the adapters") {
+            let folder = URL(fileURLWithPath: recipe.output).appendingPathComponent("base-of-stage-\(state.stage + 1)")
+            try files.copy(to: folder)
+            try ModelFiles(folder: folder).set(["torch_dtype": DType.float32.longName], in: "config.json")
+            // In float32, so that going on from here gives the same bits as never having stopped.
+            try SafetensorsWriter.writeCheckpoint(
+                directory: folder.path,
+                tensors: model.store.parameters.map { .init(name: $0.name, tensor: masters[$0.name] ?? $0.tensor) },
+                metadata: ["format": "pt"])
+            return folder
+        }
     }
 
     /// Makes the adapters of a stage that is done a part of the model, where more stages follow.
@@ -62,15 +78,29 @@ extension Trainer {
     }
 
     /// Writes what a stage learned into a checkpoint's folder.
-    func writeWeights(to folder: URL) throws {
+    ///
+    /// - Parameter values: what to write in the place of parameters' tensors: whole ones of blocks of which this process
+    ///   holds a share, or means.
+    func writeWeights(to folder: URL, replacing values: [String: Tensor]) throws {
         let dtype = recipe.precision.dtype
         if let adapters, let base = state.base {
             try AdapterFolder.write(
-                adapters, to: folder, family: family, base: URL(fileURLWithPath: base), dtype: dtype)
+                adapters, to: folder, family: family, base: URL(fileURLWithPath: base), dtype: dtype,
+                replacing: values)
         } else {
             try SafetensorsWriter.write(
                 path: folder.appendingPathComponent("model.safetensors").path,
-                tensors: model.store.tensorSources(dtype: dtype), metadata: ["format": "pt"])
+                tensors: model.store.parameters.map { parameter in
+                    .init(name: parameter.name, tensor: try (values[parameter.name] ?? parameter.tensor).to(dtype))
+                }, metadata: ["format": "pt"])
         }
+    }
+
+    /// Writes a model with the means of what learns into `ema` in a checkpoint's folder: a folder like any other model's.
+    func writeAverage(to checkpoint: URL, replacing values: [String: Tensor]) throws {
+        let folder = checkpoint.appendingPathComponent("ema")
+        try files.copy(to: folder)
+        try ModelFiles(folder: folder).set(["torch_dtype": recipe.precision.dtype.longName], in: "config.json")
+        try writeWeights(to: folder, replacing: values)
     }
 }

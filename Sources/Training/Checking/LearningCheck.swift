@@ -111,6 +111,7 @@ extension Optimizer {
         let gates = groups.flatMap(\.slots).filter { $0.parameter.name.hasSuffix("cross_attn.gate") }
         guard !gates.isEmpty else { return (false, false) }
         let isClosed = try gates.allSatisfy { try $0.parameter.tensor.detach().abs().amax().item() == 0 }
-        return (isClosed, try gates.contains { try $0.gradient.abs().amax().item() > 0 })
+        let names = Set(gates.map(\.parameter.name))
+        return (isClosed, try largestGradients().contains { names.contains($0.parameter.name) && $0.value > 0 })
     }
 }

@@ -71,7 +71,7 @@ extension Trainer {
         let runner = try makeRunner(index)
         defer { runner.stop() }
         var batches: [BatchPacker.Step] = []
-        repeat { batches.append(runner.nextBatch()) } while batches.count * stage.batch.accumulation < wanted
+        repeat { batches.append(try runner.nextBatch()) } while batches.count * stage.batch.accumulation < wanted
         runner.stop()
         let packed = batches.flatMap(\.microBatches).filter { !$0.isEmpty }
         let rows = packed.map { RowShape($0.compactMap(\.sequence), outline) }
@@ -127,7 +127,8 @@ extension Trainer {
             surprises: stage.expect.map { StageCheck.surprises($0, mean) } ?? [], learning: learning, samples: samples,
             worstRow: worstRow, planned: plan(worstRow), measuredSetup: setup, measuredPass: measured,
             secondsPerStep: learning.seconds, steps: stage.steps,
-            checkpointBytes: outline.count * element + summary.learning * 12, problems: problems)
+            checkpointBytes: outline.count * element * (stage.average == nil ? 1 : 2)
+                + summary.learning * (stage.average == nil ? 12 : 16), problems: problems)
     }
 }
 

@@ -13,6 +13,7 @@ struct CheckpointStore {
     private static let optimizerFile = "training/optimizer.safetensors"
     private static let stateFile = "training/state.json"
 
+    private var best: URL { output.appendingPathComponent("best") }
     private var latest: URL { output.appendingPathComponent("latest") }
 
     static func name(_ step: Int) -> String {
@@ -36,26 +37,30 @@ struct CheckpointStore {
     /// Writes a checkpoint beside its place and moves it there: a folder with the right name is whole.
     ///
     /// - Parameters:
+    ///   - optimizer: its state, see `Optimizer.tensorSources`.
     ///   - masters: float32 values by name, of parameters whose tensors are of another type.
     ///   - writeWeights: puts the weights into the folder that it is given.
     @discardableResult
     func save(
-        files: ModelFiles, optimizer: Optimizer, masters: [String: Tensor], state: TrainingState, dtype: DType,
-        writeWeights: (URL) throws -> Void
+        files: ModelFiles, optimizer: [Safetensors.TensorSource], masters: [String: Tensor], state: TrainingState,
+        dtype: DType, writeWeights: (URL) throws -> Void
     ) throws -> URL {
         let manager = FileManager.default
         let name = Self.name(state.step)
         let target = output.appendingPathComponent(name)
         let staging = output.appendingPathComponent(".\(name).\(ProcessInfo.processInfo.processIdentifier).partial")
         try? manager.removeItem(at: staging)
-        try manager.createDirectory(at: staging.appendingPathComponent("training"), withIntermediateDirectories: true)
+        try manager.createDirectory(at: output, withIntermediateDirectories: true)
         do {
+            for folder in [staging.path, staging.appendingPathComponent("training").path] {
+                _ = try FileFaults.perform(.create, folder) { mkdir(folder, 0o777) }
+            }
             try files.copy(to: staging)
             try ModelFiles(folder: staging).set(["torch_dtype": dtype.longName], in: "config.json")
             try writeWeights(staging)
             try SafetensorsWriter.write(
                 path: staging.appendingPathComponent(Self.optimizerFile).path,
-                tensors: try optimizer.tensorSources()
+                tensors: optimizer
                     + masters.map { .init(name: "master." + $0.key, tensor: $0.value) })
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
@@ -63,14 +68,19 @@ struct CheckpointStore {
             try CheckpointManifest(of: staging).write(to: staging)
             // A checkpoint of the same step can only come from a run that was resumed from an older one.
             if manager.fileExists(atPath: target.path) { try manager.removeItem(at: target) }
-            try manager.moveItem(at: staging, to: target)
+            _ = try FileFaults.perform(.rename, target.path) { rename(staging.path, target.path) }
             try AtomicFile.syncFolder(of: target.path)
         } catch {
             try? manager.removeItem(at: staging)
             throw error
         }
         try atomicWrite(latest.path, Data((name + "\n").utf8))
-        for old in folders().dropFirst(keep) where old.lastPathComponent != name { try? manager.removeItem(at: old) }
+        let best = state.best.map { Self.name($0.step) }
+        if let best, best == name { try atomicWrite(self.best.path, Data((name + "\n").utf8)) }
+        for old in folders().dropFirst(keep) where ![name, best].contains(old.lastPathComponent) {
+            // One that cannot be removed is in nobody's way.
+            try? manager.removeItem(at: old)
+        }
         return target
     }
 
@@ -102,18 +112,28 @@ struct CheckpointStore {
             for name in removePartial() { observer.note("removed \(name), a save that was cut short") }
             let found = try newest()
             for line in found.damaged { observer.note("passed over \(line)") }
-            let changes = RecipeComparison.differences(found.state.recipe, loaded.text)
-            if !changes.isEmpty { throw CheckpointError.changedRecipe(folder: found.folder.path, lines: changes) }
+            var state = found.state
+            let inputs = RunInputs(loaded.recipe)
+            func changes(_ allowed: Set<String>) -> [String] {
+                RecipeComparison.differences(state.recipe, loaded.text, allowed: allowed)
+                    + inputs.differences(from: state.inputs ?? [:], allowed: allowed)
+            }
+            let refused = changes(loaded.allowedChanges)
+            if !refused.isEmpty { throw CheckpointError.changedRecipe(folder: found.folder.path, lines: refused) }
+            for line in changes([]) { observer.note("changed, as allowed: \(line)") }
+            state.recipe = loaded.text
+            state.inputs = inputs.digests
             // Not those of the checkpoint that the run goes on from: it makes room for newer ones.
             if !FileManager.default.fileExists(atPath: base.path) {
                 try ModelFiles(folder: found.folder).copy(to: base)
             }
             return Beginning(
-                folder: found.folder, files: ModelFiles(folder: base), state: found.state, resumedFrom: found.folder)
+                folder: found.folder, files: ModelFiles(folder: base), state: state, resumedFrom: found.folder)
         }
         if !folders().isEmpty { throw CheckpointError.exists(folder: output.path) }
         var state = TrainingState()
         state.recipe = loaded.text
+        state.inputs = RunInputs(loaded.recipe).digests
         try loaded.recipe.model.copyFiles(to: base)
         try loaded.recipe.model.applyPixelLimits(in: ModelFiles(folder: base))
         return Beginning(folder: base, files: ModelFiles(folder: base), state: state, resumedFrom: nil)
@@ -160,54 +180,5 @@ struct CheckpointStore {
         try optimizer.restore { name in
             file.entries[name] == nil ? nil : try file.tensor(name)
         }
-    }
-}
-
-extension Optimizer {
-    /// Masters and moments of all that learns, by name.
-    func tensorSources() throws -> [Safetensors.TensorSource] {
-        var sources: [Safetensors.TensorSource] = []
-        for (index, group) in groups.enumerated() {
-            sources.append(.init(name: "step.\(index)", tensor: group.step))
-            for (prefix, moments) in [("first", group.first), ("second", group.second)] {
-                sources += moments.codes.map { .init(name: "\(prefix).\($0.name).\(index)", tensor: $0.tensor) }
-            }
-            for slot in group.slots {
-                for (prefix, flat) in group.flat {
-                    let part = try flat.slice(0, slot.range).view(slot.shape)
-                    sources.append(.init(name: "\(prefix).\(slot.parameter.name)", tensor: part))
-                }
-            }
-        }
-        return sources
-    }
-
-    /// Takes moments and steps back from what `tensorSources` wrote; masters come in when the optimiser is made.
-    func restore(_ tensor: (String) throws -> Tensor?) throws {
-        func take(_ name: String, into target: Tensor) throws {
-            guard let source = try tensor(name), source.shape == target.shape else {
-                throw CheckpointError.damaged(folder: "the optimiser state", reason: "\(name) is missing or misshapen")
-            }
-            try target.copy(from: source)
-        }
-        for (index, group) in groups.enumerated() {
-            try take("step.\(index)", into: group.step)
-            for (prefix, moments) in [("first", group.first), ("second", group.second)] {
-                for code in moments.codes { try take("\(prefix).\(code.name).\(index)", into: code.tensor) }
-            }
-            for slot in group.slots {
-                for (prefix, flat) in group.flat where prefix != "master" {
-                    try take("\(prefix).\(slot.parameter.name)", into: flat.slice(0, slot.range).view(slot.shape))
-                }
-            }
-        }
-    }
-}
-
-extension Optimizer.Group {
-    /// What is stored parameter by parameter: masters, and moments in float32.
-    fileprivate var flat: [(prefix: String, tensor: Tensor)] {
-        [("master", master)] + (first.values.map { [("first", $0)] } ?? [])
-            + (second.values.map { [("second", $0)] } ?? [])
     }
 }

@@ -8,7 +8,7 @@ struct ModelFiles {
     let folder: URL
 
     /// Everything small that a released folder may hold; no weights, no training state.
-    private static let names = [
+    static let names = [
         "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
         "video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
         "added_tokens.json", "special_tokens_map.json", "chat_template.json", "chat_template.jinja", "tokenizer.model",

@@ -15,8 +15,23 @@ public struct TrainingState: Codable, Sendable, Equatable {
     public var skippedInARow = 0
     /// Of the current stage, where it looks for spikes; nil before the first step and in files of older versions.
     public var losses: LossHistory?
+    /// The checkpoint whose held-out loss is the lowest; nil where none was measured as it was written.
+    public var best: Best?
+    /// What the run reads beside its recipe, see `RunInputs`; nil in files of older versions.
+    public var inputs: [String: String]?
     /// The recipe with all replacements, as it was when the state was written.
     public var recipe = ""
+
+    public struct Best: Codable, Sendable, Equatable {
+        public var step: Int
+        public var loss: Double
+    }
+
+    /// Remembers the checkpoint of this step, if none has a lower loss.
+    mutating func noteBest(_ record: EvaluationRecord) {
+        guard record.step == step, record.loss.isFinite, record.loss < best?.loss ?? .infinity else { return }
+        best = Best(step: step, loss: record.loss)
+    }
 
     /// Sums over the whole run.
     public struct Counters: Codable, Sendable, Equatable {
@@ -31,6 +46,8 @@ public struct TrainingState: Codable, Sendable, Equatable {
         public var skippedSamples: [String: Int] = [:]
         /// Seconds of training, without pauses between runs.
         public var seconds = 0.0
+        /// Rows that did not fit into memory and were computed in parts; nil for none.
+        public var halvedRows: Int?
 
         public init() {}
     }

@@ -1,5 +1,3 @@
-internal import Models
-
 /// Where the data of a run stands: enough to go on with the very next batch.
 public struct DataCursor: Codable, Sendable, Equatable {
     /// The first place of the mixture that has not been looked at.
@@ -22,6 +20,8 @@ struct BatchPacker {
         var skipped: [SkippedSample] = []
         /// Samples that were looked at.
         var seen = 0
+        /// Which rank computes which micro-batch; nil where nobody has dealt them out yet.
+        var deal: BatchDeal?
     }
 
     /// Unusable samples one after another before a step makes do with what it has, so that data of which nothing can be
@@ -42,47 +42,47 @@ struct BatchPacker {
 
     var cursor: DataCursor { DataCursor(next: next, waiting: waiting.map(\.number)) }
 
-    mutating func step(_ pop: () -> PreparedSample) -> Step {
+    mutating func step(_ pop: () throws -> PreparedSample) rethrows -> Step {
         var result = Step()
-        for _ in 0..<batch.accumulation { result.microBatches.append(pack(&result, pop)) }
+        for _ in 0..<batch.accumulation { result.microBatches.append(try pack(&result, pop)) }
         return result
     }
 
-    private mutating func pack(_ step: inout Step, _ pop: () -> PreparedSample) -> [PreparedSample] {
+    private mutating func pack(
+        _ step: inout Step, _ pop: () throws -> PreparedSample
+    ) rethrows -> [PreparedSample] {
         var packed: [PreparedSample] = []
-        var tokens = 0, patches = 0
+        var total = SampleSize()
         while packed.count < batch.maxSamples ?? .max {
-            refill(&step, pop)
+            try refill(&step, pop)
             let fitting = waiting.firstIndex { sample in
-                guard let sequence = sample.sequence else { return false }
-                return tokens + sequence.rows.count <= batch.tokens
-                    && patches + sequence.patchCount <= batch.maxPatches ?? .max
+                let sum = total + sample.amount
+                return sum.tokens <= batch.tokens && sum.patches <= batch.maxPatches ?? .max
             }
             guard let fitting else { break }
             let sample = waiting.remove(at: fitting)
-            tokens += sample.sequence?.rows.count ?? 0
-            patches += sample.sequence?.patchCount ?? 0
+            total = total + sample.amount
             packed.append(sample)
         }
         return packed
     }
 
-    private mutating func refill(_ step: inout Step, _ pop: () -> PreparedSample) {
+    private mutating func refill(_ step: inout Step, _ pop: () throws -> PreparedSample) rethrows {
         var unusable = 0
         while (waiting.count < batch.lookAhead && unusable < Self.patience) || replayed > 0 {
-            let sample = pop()
+            let sample = try pop()
             if replayed > 0 {
                 replayed -= 1
             } else {
                 next += 1
                 step.seen += 1
             }
-            switch sample.result {
+            switch sample.size {
             case .failure(let skipped):
                 step.skipped.append(skipped)
                 unusable += 1
-            case .success(let sequence):
-                if let refusal = refusal(of: sequence, sample) {
+            case .success(let size):
+                if let refusal = refusal(of: size, sample) {
                     step.skipped.append(refusal)
                     unusable += 1
                 } else {
@@ -93,15 +93,15 @@ struct BatchPacker {
         }
     }
 
-    private func refusal(of sequence: ProcessedSequence, _ sample: PreparedSample) -> SkippedSample? {
-        let tokens = sequence.rows.count, patches = sequence.patchCount
+    private func refusal(of size: SampleSize, _ sample: PreparedSample) -> SkippedSample? {
+        let tokens = size.tokens, patches = size.patches
         if tokens > batch.tokens || patches > batch.maxPatches ?? .max {
             return SkippedSample(
                 id: sample.id, reason: .tooLong,
                 message: "\(tokens) tokens and \(patches) patches do not fit a batch of \(batch.tokens) tokens"
                     + (batch.maxPatches.map { " and \($0) patches" } ?? ""))
         }
-        guard sequence.learnedCount > 0 else {
+        guard size.supervised > 0 else {
             return SkippedSample(id: sample.id, reason: .nothingToLearn, message: "it has no answer to learn")
         }
         return nil

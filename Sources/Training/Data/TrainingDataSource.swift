@@ -10,11 +10,21 @@ public struct TrainingSample: Sendable {
     public var conversation: Conversation
     /// What is known of each picture, in their order; empty where nothing is.
     public var regions: [[PictureRegion]]
+    /// What each answer must look at: regions of the first picture by number, one list for each thing that is asked
+    /// about; empty where nothing is known.
+    public var about: [[[Int]]]
+    /// The regions of the first picture whose writing each answer repeats, by number and in its order.
+    public var reads: [[Int]]
 
-    public init(id: String, conversation: Conversation, regions: [[PictureRegion]] = []) {
+    public init(
+        id: String, conversation: Conversation, regions: [[PictureRegion]] = [], about: [[[Int]]] = [],
+        reads: [[Int]] = []
+    ) {
         self.id = id
         self.conversation = conversation
         self.regions = regions
+        self.about = about
+        self.reads = reads
     }
 }
 
@@ -28,10 +38,13 @@ public protocol TrainingDataSource: Sendable {
     func id(of index: Int) -> String
     /// The sample at `index`: a function of the source and the index alone. Any thread may call it.
     func sample(at index: Int) throws -> TrainingSample
+    /// Files that the sample at `index` is read from, as far as that is known without reading them.
+    func files(of index: Int) -> [String]
 }
 
 extension TrainingDataSource {
     public func id(of index: Int) -> String { "\(name):\(index)" }
+    public func files(of index: Int) -> [String] { [] }
 }
 
 /// Pictures drawn while training.
@@ -40,7 +53,10 @@ public struct SyntheticSource: TrainingDataSource {
 
     public init(_ options: SyntheticOptions) throws { generator = try SyntheticGenerator(options) }
 
-    public var name: String { "synthetic" }
+    public var name: String {
+        let tasks = SyntheticTask.allCases.filter { (generator.options.weights[$0] ?? 0) > 0 }.map(\.rawValue)
+        return tasks.count > 4 || tasks.isEmpty ? "synthetic" : "synthetic " + tasks.joined(separator: ", ")
+    }
     public var count: Int? { nil }
     public func id(of index: Int) -> String { "synthetic:\(generator.options.seed):\(index)" }
 
@@ -48,7 +64,7 @@ public struct SyntheticSource: TrainingDataSource {
         let sample = try generator.sample(at: index)
         return TrainingSample(
             id: id(of: index), conversation: sample.conversation,
-            regions: [sample.regions])
+            regions: [sample.regions], about: sample.turns.map(\.about), reads: sample.turns.map(\.reads))
     }
 }
 
@@ -60,12 +76,15 @@ struct BlindSource: TrainingDataSource {
 
     var name: String { source.name }
     var count: Int? { source.count }
+    func files(of index: Int) -> [String] { source.files(of: index) }
 
     func sample(at index: Int) throws -> TrainingSample {
         var sample = try source.sample(at: index)
         var generator = SeededGenerator(seed: 0x626C_696E_64, stream: UInt64(truncatingIfNeeded: index))
         sample.conversation.hidePictures(using: &generator)
         sample.regions = []
+        sample.about = []
+        sample.reads = []
         return sample
     }
 }
@@ -96,6 +115,10 @@ public struct ConversationSource: TrainingDataSource {
     public var name: String { file.url.lastPathComponent }
     public var count: Int? { file.count }
     public func id(of index: Int) -> String { "\(name):\(file.line(of: index))" }
+    public func files(of index: Int) -> [String] {
+        guard let row = try? file.row(at: index) else { return [file.url.path] }
+        return (row.images + row.videos).filter { !$0.hasPrefix("data:") }
+    }
 
     public func sample(at index: Int) throws -> TrainingSample {
         TrainingSample(

@@ -6,34 +6,30 @@ internal import Safetensors
 internal import Torch
 
 /// Runs a recipe with an `objective`: an encoder that learns by itself, before any language model reads it.
-///
-/// Pictures are seen as NaViT sees them: each at a size of its own, some of its patches left out, many of them packed
-/// into one pass.
 public final class EncoderTrainer: RecipeTrainer {
     private let recipe: Recipe
-    private let objective: Recipe.Objective
     private let observer: any TrainingObserver
     private let checkpoints: CheckpointStore
     private let files: ModelFiles
-    private let family: NaViT
-    private let store: ParameterStore
-    private let model: NaViTClassifier
+    private let lesson: any EncoderLesson
     private var masters: [String: Tensor]
     private var state: TrainingState
     private let resumedFrom: URL?
-    private let heldOut: LabelledPictures?
-    private let blind: LabelledPictures?
+    private let heldOut: GeneratedPictures?
+    private let blind: GeneratedPictures?
     private let threads: WorkerThreads
+    /// The recipe's text with all replacements.
+    private let text: String
     /// Asked before every step.
     public var shouldStop: () -> Bool = { StopSignal.isRaised }
 
     /// - Throws: `RecipeError` for a recipe without an objective or with data whose labels nobody knows.
     public init(_ loaded: Recipe.Loaded, resume: Bool, observer: any TrainingObserver) throws {
         recipe = loaded.recipe
+        text = loaded.text
         guard let objective = recipe.objective else {
             throw RecipeError(file: recipe.name, key: "objective", reason: "is missing")
         }
-        self.objective = objective
         self.observer = observer
         threads = WorkerThreads(recipe.threads)
         checkpoints = CheckpointStore(output: URL(fileURLWithPath: recipe.output), keep: recipe.keep)
@@ -41,14 +37,6 @@ public final class EncoderTrainer: RecipeTrainer {
         state = start.state
         resumedFrom = start.resumedFrom
         files = start.files
-        family = try NaViT(
-            ModelRegistry.reader(
-                start.folder.appendingPathComponent("config.json"), ofType: "navit", for: "objective classification"))
-        guard family.classes == SyntheticLabels.count else {
-            throw ConfigurationError(
-                file: start.folder.appendingPathComponent("config.json").path, field: "num_classes",
-                reason: "is \(family.classes); generated pictures have \(SyntheticLabels.count): colours and shapes")
-        }
         let weights: ParameterStore.Origin
         switch (resumedFrom, recipe.model.start) {
         case (let folder?, _): weights = .checkpoint(try SafetensorsCheckpoint(directory: folder.path), .fail)
@@ -56,24 +44,30 @@ public final class EncoderTrainer: RecipeTrainer {
         case (nil, .preset): throw TrainingError.unsupported(recipe.unsupported())
         case (nil, .random): weights = .random(seed: recipe.seed)
         }
-        store = ParameterStore(weights, dtype: .float32, writable: true)
-        model = try family.makeClassifier(store)
-        masters = store.valuesByName
+        lesson = try recipe.makeLesson(objective, folder: start.folder, weights)
+        masters = lesson.store.valuesByName
         if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom)) { $1 } }
         let measured = recipe.stages.contains { $0.evaluateEvery > 0 } ? recipe.heldOut : nil
-        heldOut = try measured.map { [seed = recipe.seed] in try LabelledPictures($0.data, seed: seed) }
+        heldOut = try measured.map { [seed = recipe.seed] in try GeneratedPictures($0.data, seed: seed) }
         blind = try measured.flatMap { [seed = recipe.seed] held in
-            held.comparesBlind ? try LabelledPictures(held.data, seed: seed, isBlind: true) : nil
+            held.comparesBlind ? try GeneratedPictures(held.data, seed: seed, isBlind: true) : nil
         }
     }
 
     deinit { threads.stop() }
 
+    private var store: ParameterStore { lesson.store }
     public var parameterCount: Int { store.parameters.reduce(0) { $0 + $1.count } }
     public var counters: TrainingState.Counters { state.counters }
     public var step: Int { state.step }
 
     public func run() throws -> RecipeOutcome {
+        observer.begin(
+            RunFacts(
+                name: recipe.name, step: state.step, isResumed: resumedFrom != nil, time: Date().timeIntervalSince1970,
+                machine: RunFacts.Machine(
+                    recipe, ranks: 1, matrixRate: try MatrixSpeed.quick(recipe.precision.dtype, threads: threads)),
+                parameters: parameterCount, recipe: text))
         var last = resumedFrom
         while state.stage < recipe.stages.count {
             let stage = recipe.stages[state.stage]
@@ -90,7 +84,7 @@ public final class EncoderTrainer: RecipeTrainer {
     }
 
     private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, isStopped: Bool) {
-        let selection = ParameterSelection(stage.train, part: family.part)
+        let selection = ParameterSelection(stage.train, part: lesson.part)
         for pattern in selection.idle(among: store.parameters.map(\.name)) {
             throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
         }
@@ -102,7 +96,7 @@ public final class EncoderTrainer: RecipeTrainer {
             learning, masters: masters, dtype: recipe.precision.dtype,
             settings: AdamWOptions(
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
-                weightDecay: stage.weightDecay))
+                weightDecay: stage.weightDecay), kind: stage.optimizer)
         if let resumedFrom, state.stageStep > 0 { try CheckpointStore.restore(optimizer, from: resumedFrom) }
         let count = learning.reduce(0) { $0 + $1.count }
         observer.begin(
@@ -110,7 +104,7 @@ public final class EncoderTrainer: RecipeTrainer {
                 name: stage.name, index: state.stage, stages: recipe.stages.count, steps: stage.steps,
                 done: state.stageStep, learning: count, parameters: parameterCount,
                 parts: [("encoder", count, parameterCount)]))
-        let pictures = try LabelledPictures(stage.data, seed: recipe.stageSeed(state.stage))
+        let pictures = try GeneratedPictures(stage.data, seed: recipe.stageSeed(state.stage))
         while state.stageStep < stage.steps {
             if shouldStop() { return (try save(optimizer), true) }
             let clock = ContinuousClock.now
@@ -118,17 +112,23 @@ public final class EncoderTrainer: RecipeTrainer {
             let report = try learn(stage, optimizer, pictures, rate: rate)
             let seconds = (ContinuousClock.now - clock).seconds
             try account(report, seconds: seconds)
-            observer.step(
-                StepRecord(
-                    step: state.step, stage: stage.name, stageStep: state.stageStep, stageSteps: stage.steps,
-                    rate: rate, report: report, seconds: seconds, waited: 0,
-                    skippedSteps: state.counters.skippedSteps, skippedSamples: 0,
-                    isLogged: state.stageStep % stage.logEvery == 0 || state.stageStep == stage.steps))
+            var record = StepRecord(
+                step: state.step, stage: stage.name, stageStep: state.stageStep, stageSteps: stage.steps,
+                rate: rate, report: report, seconds: seconds, waited: 0, trainedSeconds: state.counters.seconds,
+                skippedSteps: state.counters.skippedSteps, skippedSamples: 0,
+                isLogged: state.stageStep % stage.logEvery == 0 || state.stageStep == stage.steps)
+            if record.isLogged {
+                record.gradientNorms = try optimizer.gradientNorms(total: report.gradientNorm) { [lesson] name in
+                    ParameterSelection.Part(lesson.part(of: name)).rawValue
+                }
+            }
+            observer.step(record)
             let isLast = state.stageStep == stage.steps
             if stage.evaluateEvery > 0, isLast || state.stageStep % stage.evaluateEvery == 0,
                 let record = try evaluate()
             {
                 observer.evaluation(record)
+                if isLast || state.stageStep % stage.checkpointEvery == 0 { state.noteBest(record) }
             }
             if state.stageStep % stage.checkpointEvery == 0, !isLast { _ = try save(optimizer) }
         }
@@ -139,23 +139,20 @@ public final class EncoderTrainer: RecipeTrainer {
 
     /// One step over `accumulation` micro-batches, computed side by side and added in order.
     private func learn(
-        _ stage: Recipe.Stage, _ optimizer: Optimizer, _ pictures: LabelledPictures, rate: Double
+        _ stage: Recipe.Stage, _ optimizer: Optimizer, _ pictures: GeneratedPictures, rate: Double
     ) throws -> StepReport {
         let share = 1 / Double(stage.batch.accumulation), leaves = optimizer.leaves
-        let size = stage.batch.maxSamples ?? 32
-        let first = state.cursor.next
-        let parts = try threads.map(stage.batch.accumulation) { [model, objective, family] index in
-            let batch = try pictures.batch(
-                from: first + index * size, count: size, tokens: stage.batch.tokens, family, objective)
-            let gradients = try withGradient {
-                let part =
-                    try EncoderObjectives.sigmoidClassification(model(batch.patches), labels: batch.labels) * share
+        let size = lesson.pictures(stage.batch), first = state.cursor.next
+        let parts = try threads.map(stage.batch.accumulation) { [lesson] index in
+            try withGradient {
+                let made = try lesson.loss(pictures, from: first + index * size, stage.batch)
+                let part = try made.value * share
                 return (
-                    try part.item(),
-                    try Tensor.gradients(of: [part], weightedBy: [.scalar(1, device: part.device)], for: leaves)
+                    made: made, loss: try part.item(),
+                    gradients: try Tensor.gradients(
+                        of: [part], weightedBy: [.scalar(1, device: part.device)], for: leaves)
                 )
             }
-            return (batch: batch, loss: gradients.0, gradients: gradients.1)
         }
         state.cursor.next = first + stage.batch.accumulation * size
         var report = StepReport(loss: 0, gradientNorm: 0)
@@ -163,11 +160,10 @@ public final class EncoderTrainer: RecipeTrainer {
         for part in parts {
             report.loss += part.loss
             try optimizer.add(part.gradients)
-            report.samples += part.batch.labels.count
-            report.pictures += part.batch.labels.count
-            let patches = part.batch.patches.counts.reduce(0, +)
-            report.patches += patches
-            report.tokens += patches
+            report.samples += part.made.pictures
+            report.pictures += part.made.pictures
+            report.patches += part.made.patches
+            report.tokens += part.made.patches + part.made.words
         }
         // The mean loss is weighted by what it is a mean over.
         report.supervisedTokens = report.samples
@@ -200,41 +196,23 @@ public final class EncoderTrainer: RecipeTrainer {
 
     public func evaluate() throws -> EvaluationRecord? {
         guard let heldOut, let count = recipe.heldOut?.samples else { return nil }
-        let seen = try score(heldOut, count)
+        let seen = try lesson.scores(heldOut, count: count, threads)
         var record = EvaluationRecord(step: state.step, loss: seen.loss, accuracy: seen.accuracy, samples: count)
-        if let blind { record.blind = .init(try score(blind, count)) }
-        return record
-    }
-
-    /// Mean loss of a picture, and the part of colours and shapes that have the highest score of their kind.
-    private func score(_ pictures: LabelledPictures, _ count: Int) throws -> (loss: Double, accuracy: Double) {
-        let size = 32
-        let parts = try threads.map((count + size - 1) / size) { [model, objective, family] index in
-            let start = index * size
-            let batch = try pictures.whole(from: start, count: min(size, count - start), family, objective)
-            return try withoutGradient {
-                let scores = try model(batch.patches)
-                let loss = try EncoderObjectives.sigmoidClassification(scores, labels: batch.labels).item()
-                let values = try scores.to(.float32).floats()
-                var right = 0
-                for (picture, labels) in batch.labels.enumerated() {
-                    let row = values[picture * SyntheticLabels.count..<(picture + 1) * SyntheticLabels.count]
-                    right += SyntheticLabels.right(Array(row), labels)
-                }
-                return (loss: loss * Double(batch.labels.count), right: right)
-            }
+        record.measure = lesson.measure
+        record.chance = seen.chance.map { .init(loss: $0.loss, accuracy: $0.accuracy) }
+        if let blind {
+            let scores = try lesson.scores(blind, count: count, threads)
+            record.blind = .init(loss: scores.loss, accuracy: scores.accuracy)
         }
-        return (
-            parts.reduce(0) { $0 + $1.loss } / Double(count),
-            Double(parts.reduce(0) { $0 + $1.right }) / Double(count * SyntheticLabels.kinds.count)
-        )
+        return record
     }
 
     private func save(_ optimizer: Optimizer) throws -> URL {
         let frozen =
-            recipe.precision == .f32 ? [:] : masters.filter { optimizer.gradient(of: $0.key) == nil }
+            recipe.precision == .f32 ? [:] : masters.filter { !optimizer.learns($0.key) }
         let folder = try checkpoints.save(
-            files: files, optimizer: optimizer, masters: frozen, state: state, dtype: recipe.precision.dtype
+            files: files, optimizer: optimizer.tensorSources(), masters: frozen, state: state,
+            dtype: recipe.precision.dtype
         ) { folder in
             try SafetensorsWriter.write(
                 path: folder.appendingPathComponent("model.safetensors").path,

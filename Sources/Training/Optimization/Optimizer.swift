@@ -1,105 +1,26 @@
 public import NN
 public import Torch
 
-/// AdamW over float32 master weights.
+/// AdamW or Adafactor over float32 master weights.
 ///
 /// All parameters of a group lie one after another in flat tensors, so that a step is a handful of operations however
-/// many parameters there are. The model's own tensors become views of such a tensor, in the precision of the passes.
+/// many parameters there are. The model's own tensors become views of such a tensor, in the precision of the passes. Of
+/// several processes each may hold a share of these tensors.
 public final class Optimizer {
-    /// A parameter's place in its group.
-    struct Slot {
-        let parameter: Parameter
-        let shape: [Int]
-        let range: Range<Int>
-        /// The part of the group's gradient that is its own.
-        let gradient: Tensor
-    }
-
-    final class Group {
-        let rateFactor: Double
-        let weightDecay: Double
-        let slots: [Slot]
-        /// Float32, flat, with gaps of zeros between parameters.
-        let master: Tensor
-        let gradient: Tensor
-        let first: Moments
-        let second: Moments
-        /// What the model computes with; the master itself in float32.
-        let leaves: Tensor
-        /// Steps done, as the fused kernel wants it.
-        let step: Tensor
-
-        init(
-            _ parameters: [Parameter], masters: [String: Tensor], rateFactor: Double, weightDecay: Double, dtype: DType,
-            hasSmallState: Bool
-        ) throws {
-            self.rateFactor = rateFactor
-            self.weightDecay = weightDecay
-            var offset = 0
-            let ranges = parameters.map { parameter in
-                defer { offset += (parameter.count + Self.alignment - 1) / Self.alignment * Self.alignment }
-                return offset..<offset + parameter.count
-            }
-            if hasSmallState {
-                offset = (offset + QuantizedMoments.block - 1) / QuantizedMoments.block * QuantizedMoments.block
-            }
-            let count = offset
-            let device = parameters.first?.tensor.device ?? .cpu
-            func flat(_ dtype: DType) throws -> Tensor { try Tensor.zeros([count], dtype: dtype, device: device) }
-            master = try flat(.float32)
-            gradient = try flat(.float32)
-            first = try Moments(count, areSquares: false, isQuantized: hasSmallState, device: device)
-            second = try Moments(count, areSquares: true, isQuantized: hasSmallState, device: device)
-            leaves = dtype == .float32 ? master : try flat(dtype)
-            step = try Tensor.zeros([], device: device)
-            for (parameter, range) in zip(parameters, ranges) {
-                let start = masters[parameter.name] ?? parameter.tensor
-                try master.slice(0, range).copy(from: start.detach().reshape(-1))
-            }
-            if leaves !== master { try leaves.copy(from: master) }
-            slots = try zip(parameters, ranges).map { [gradient] parameter, range in
-                Slot(
-                    parameter: parameter, shape: parameter.shape, range: range,
-                    gradient: try gradient.slice(0, range).view(parameter.shape))
-            }
-            for slot in slots {
-                let leaf = try leaves.slice(0, slot.range).view(slot.shape).detach()
-                try leaf.setRequiresGradient(true)
-                slot.parameter.tensor = leaf
-            }
-        }
-
-        /// Parameters start at multiples of this many elements: a cache line in any precision.
-        private static let alignment = 64
-        /// Moments in 8 bits are unpacked so many at a time.
-        private static let stretch = 1 << 22
-
-        /// One step of AdamW.
-        func update(_ options: AdamWOptions) throws {
-            if let first = first.values, let second = second.values {
-                try adamW(
-                    parameters: [master], gradients: [gradient], firstMoments: [first], secondMoments: [second],
-                    steps: [step], options: options)
-                return
-            }
-            let count = master.count, before = try step.clone()
-            for start in stride(from: 0, to: count, by: Self.stretch) {
-                let range = start..<min(start + Self.stretch, count)
-                // Every stretch takes the same step; the kernel counts it up each time.
-                try step.copy(from: before)
-                try first.update(range) { first in
-                    try second.update(range) { second in
-                        try adamW(
-                            parameters: [master.slice(0, range)], gradients: [gradient.slice(0, range)],
-                            firstMoments: [first], secondMoments: [second], steps: [step], options: options)
-                    }
-                }
-            }
-        }
-    }
-
     let groups: [Group]
+    /// The processes that learn together.
+    let ranks: ProcessGroup
     private let settings: AdamWOptions
+    /// How much of the mean of the weights stays at each step; nil where none is kept.
+    private let averageDecay: Double?
+    /// Parameters of blocks that are to be spread, and those that are.
+    private var blocks: [(parameters: [Parameter], groups: [Group])] = []
+    private(set) var spreadBlocks: [SpreadBlock] = []
+    let spreadOrder = SpreadOrder()
+    /// Who talks to other ranks while passes go on; nil where there are none.
+    let courier: Courier?
+    /// Where passes leave gradients that other ranks have a part of; nil where there are none.
+    private(set) var stream: GradientStream?
 
     /// Makes `parameters` learn.
     ///
@@ -107,66 +28,188 @@ public final class Optimizer {
     ///   - masters: float32 values by name; a parameter without one starts from its tensor.
     ///   - dtype: the type that the model computes in.
     ///   - rateFactor: a factor of the learning rate for a parameter's name.
+    ///   - kind: of which `adafactor` takes rate and weight decay from the settings, and parameters that are whole.
     ///   - hasSmallState: whether moments have 8 bits a value in place of 32.
+    ///   - averageDecay: of an exponential moving average of the float32 values, which begins with them.
+    ///   - sharding: what each of several processes holds a share of.
+    ///   - ranks: the processes that learn together, each from micro-batches of its own.
+    ///   - everyone: these, and those that hold other pieces of parameters; `ranks` where nil.
+    ///   - blocks: parameters of each of the model's blocks, whose weights `full` sharding spreads; see `spread`.
     ///   - decays: whether weight decay applies; matrices only if nil.
     public init(
         _ parameters: [Parameter], masters: [String: Tensor] = [:], dtype: DType, settings: AdamWOptions,
-        hasSmallState: Bool = false, rateFactor: (String) -> Double = { _ in 1 }, decays: ((Parameter) -> Bool)? = nil
+        kind: Recipe.OptimizerKind = .adamw, hasSmallState: Bool = false, averageDecay: Double? = nil,
+        sharding: ShardingKind = .none, ranks: ProcessGroup = .alone, everyone: ProcessGroup? = nil,
+        blocks: [[Parameter]] = [], rateFactor: (String) -> Double = { _ in 1 },
+        decays: ((Parameter) -> Bool)? = nil
     ) throws {
+        precondition(kind == .adamw || !hasSmallState && sharding == .none, "see Recipe.unsupported")
+        precondition(!(sharding >= .gradients && hasSmallState), "see Recipe.requireSharding")
         self.settings = settings
-        var order: [GroupKey] = []
-        var members: [GroupKey: [Parameter]] = [:]
+        self.averageDecay = averageDecay
+        self.ranks = ranks
+        self.everyone = everyone ?? ranks
+        courier = self.everyone.size > 1 ? Courier() : nil
+        let isShared = ranks.size > 1 && sharding != .none, isSpread = isShared && sharding == .full
+        // What is shared is shared block by block, and what is large by itself, so that a part can be on its way while
+        // the pass goes on. Moments of 8 bits are stored in one.
+        var units: [String: Int] = [:], count = 0
+        if isShared, !hasSmallState {
+            count = blocks.count
+            for (index, block) in blocks.enumerated() { for parameter in block { units[parameter.name] = index } }
+            for parameter in parameters where units[parameter.name] == nil && parameter.count >= Bucket.size / 16 {
+                units[parameter.name] = count
+                count += 1
+            }
+        }
+        var order: [GroupKey] = [], canonical: [GroupKey: (number: Int, count: Int)] = [:]
+        var members: [GroupKey: [(parameter: Parameter, position: Int)]] = [:]
         for parameter in parameters {
-            let key = GroupKey(
+            var key = GroupKey(
                 factor: rateFactor(parameter.name),
-                decay: decays?(parameter) ?? (parameter.shape.count >= 2) ? settings.weightDecay : 0)
+                decay: decays?(parameter) ?? (parameter.wholeShape.count >= 2) ? settings.weightDecay : 0)
+            let place = canonical[key] ?? (canonical.count, 0)
+            canonical[key] = (place.number, place.count + 1)
+            key.unit = units[parameter.name]
+            key.pieces = parameter.partition.map { ObjectIdentifier($0.group) }
             if members[key] == nil { order.append(key) }
-            members[key, default: []].append(parameter)
+            members[key, default: []].append((parameter, place.count))
         }
         groups = try withoutGradient {
             try order.map { key in
-                try Group(
-                    members[key] ?? [], masters: masters, rateFactor: key.factor, weightDecay: key.decay, dtype: dtype,
-                    hasSmallState: hasSmallState)
+                let all = members[key] ?? []
+                let number = canonical[GroupKey(factor: key.factor, decay: key.decay)]?.number ?? 0
+                let holders = all.first?.parameter.partition?.copies ?? ranks
+                let isBlock = key.unit.map { $0 < blocks.count } ?? false
+                let layout: Group.Layout =
+                    holders.size == 1 || !isShared
+                    ? .whole
+                    : isSpread && isBlock ? .spread : sharding >= .gradients ? .sharedGradients : .sharedState
+                return try Group(
+                    all.map(\.parameter), positions: all.map(\.position), number: number, masters: masters,
+                    rateFactor: key.factor, weightDecay: key.decay, dtype: dtype, kind: kind,
+                    hasSmallState: hasSmallState, hasAverage: averageDecay != nil, layout: layout, unit: key.unit,
+                    ranks: holders)
             }
         }
+        if isSpread {
+            for (index, block) in blocks.enumerated() {
+                self.blocks.append((block, zip(order, groups).filter { $0.0.unit == index }.map(\.1)))
+            }
+        }
+        if let courier, groups.contains(where: { $0.ranks.size > 1 }) {
+            stream = try GradientStream(groups, ranks, courier)
+        }
     }
+
+    deinit { courier?.stop() }
 
     private struct GroupKey: Hashable {
         var factor: Double
         var decay: Double
+        var unit: Int?
+        var pieces: ObjectIdentifier?
     }
 
-    /// Number of values that learn.
-    public var parameterCount: Int { groups.reduce(0) { $0 + $1.slots.reduce(0) { $0 + $1.range.count } } }
+    /// All processes of the run.
+    let everyone: ProcessGroup
 
-    /// The model's tensors that learn.
-    var leaves: [Tensor] { groups.flatMap { $0.slots.map(\.parameter.tensor) } }
+    /// Takes the weights of all blocks away from the model but for this process's share; they come together while a
+    /// block is at work. Does nothing unless sharding is `full`.
+    func spread() throws {
+        guard let courier, !blocks.isEmpty else { return }
+        spreadBlocks = try withoutGradient {
+            try blocks.map { try SpreadBlock($0.parameters, $0.groups, over: ranks, courier, spreadOrder) }
+        }
+        blocks = []
+    }
+
+    /// Waits for what blocks that are spread have on its way, at the end of a step's passes.
+    func finishPass() throws {
+        for block in spreadBlocks { try block.finishPass() }
+        spreadOrder.endPass()
+    }
+
+    /// Whether every rank must bring the same blocks together in the same order.
+    var isSpread: Bool { !spreadBlocks.isEmpty }
+
+    private var isShared: Bool { groups.contains { $0.layout != .whole } }
+    private var isDivided: Bool { groups.contains { $0.pieces != nil } }
+
+    /// Number of values that learn, those of other processes included.
+    public var parameterCount: Int {
+        groups.reduce(0) { $0 + $1.slots.reduce(0) { $0 + $1.parameter.wholeShape.reduce(1, *) } }
+    }
+
+    /// The parameters that learn and are whole on this process.
+    private var wholeSlots: [Slot] { groups.filter { $0.layout != .spread }.flatMap(\.slots) }
+
+    /// The model's tensors that learn, and what stands for those that are spread.
+    var leaves: [Tensor] { wholeSlots.map(\.parameter.tensor) + spreadBlocks.compactMap(\.anchor) }
 
     public func zeroGradients() throws {
-        for group in groups { try group.gradient.fill(0) }
+        for group in groups {
+            try group.gradient.fill(0)
+            if let collected = group.collected, collected !== group.gradient { try collected.fill(0) }
+        }
     }
 
-    /// Adds to the float32 gradients; nil where a tensor of `leaves` had no part.
+    /// Adds to the float32 gradients; nil where a tensor of `leaves` had no part. Of several processes, see `stream`.
     func add(_ gradients: [Tensor?]) throws {
         try withoutGradient {
-            for (slot, gradient) in zip(groups.lazy.flatMap(\.slots), gradients) {
-                if let gradient { try slot.gradient.addInPlace(gradient) }
+            // Blocks that are spread have added theirs.
+            for (slot, gradient) in zip(wholeSlots, gradients) {
+                if let gradient { try slot.gradient?.addInPlace(gradient) }
             }
         }
     }
 
-    /// The gradient collected so far for a parameter; nil for one that is frozen.
-    public func gradient(of name: String) -> Tensor? {
-        for group in groups {
-            if let slot = group.slots.first(where: { $0.parameter.name == name }) { return slot.gradient }
-        }
-        return nil
-    }
+    /// Whether a parameter learns.
+    func learns(_ name: String) -> Bool { groups.contains { $0.slots.contains { $0.parameter.name == name } } }
 
     /// The norm of all collected gradients together.
     public func gradientNorm() throws -> Double {
-        try groups.reduce(0) { $0 + (try $1.gradient.norm().item()).squared }.squareRoot()
+        try summed(1, for: "adding up a norm") { [try $0.gradient.norm().item().squared] }[0].squareRoot()
+    }
+
+    /// Sums of `count` numbers of each group over all groups and processes, those of each value counted once: the same on
+    /// every rank, because what follows from them must be decided alike.
+    func summed(_ count: Int, for name: String, _ numbers: (Group) throws -> [Double]) throws -> [Double] {
+        func sum(_ rows: [[Double]]) -> [Double] {
+            rows.reduce(Array(repeating: 0, count: count)) { zip($0, $1).map { $0 + $1 } }
+        }
+        // Values that lie in the same way go together.
+        var kinds: [ObjectIdentifier?] = []
+        for group in groups where !kinds.contains(group.pieces?.id) { kinds.append(group.pieces?.id) }
+        return try sum(
+            kinds.map { kind in
+                let alike = groups.filter { $0.pieces?.id == kind }
+                var own = try sum(alike.map(numbers))
+                guard let first = alike.first else { return own }
+                if alike.contains(where: { $0.layout != .whole }) {
+                    own = try sum(first.ranks.gathered(own, for: name))
+                }
+                if let pieces = first.pieces { own = try sum(pieces.gathered(own, for: name)) }
+                return own
+            })
+    }
+
+    /// The largest magnitude of each parameter's gradient, over all processes.
+    func largestGradients() throws -> [(parameter: Parameter, value: Double)] {
+        var own: [Double] = []
+        for group in groups {
+            for slot in group.slots {
+                let range = slot.range.clamped(to: group.share)
+                let part = try group.gradient.slice(0, range.shifted(by: -group.share.lowerBound))
+                own.append(range.isEmpty ? 0 : try part.abs().amax().item())
+            }
+        }
+        let all = isShared || isDivided ? try everyone.gathered(own, for: "looking at gradients") : [own]
+        return groups.flatMap(\.slots).enumerated().map { index, slot in
+            // A value that is not finite is no value that is not there.
+            let values = all.map { $0[index] }
+            return (slot.parameter, values.contains(where: \.isNaN) ? .nan : values.max() ?? 0)
+        }
     }
 
     public func scaleGradients(_ factor: Double) throws {
@@ -186,7 +229,7 @@ public final class Optimizer {
         return true
     }
 
-    /// One AdamW step at the learning rate `rate`.
+    /// One step at the learning rate `rate`.
     public func step(rate: Double) throws {
         try withoutGradient {
             for group in groups {
@@ -194,22 +237,43 @@ public final class Optimizer {
                 options.rate = rate * group.rateFactor
                 options.weightDecay = group.weightDecay
                 try group.update(options)
-                if group.leaves !== group.master { try group.leaves.copy(from: group.master) }
+                if let averageDecay { try group.takeAverage(averageDecay) }
+                try group.publish()
             }
         }
     }
 
-    /// Ends learning: the tensors stay as they are, and are frozen. Gives the float32 values by name.
+    /// Ends learning: the tensors stay as they are, whole or this process's pieces, and are frozen. Gives the float32
+    /// values by name, all of them whole.
     public func release() throws -> [String: Tensor] {
-        var masters: [String: Tensor] = [:]
-        for group in groups {
-            for slot in group.slots {
-                try slot.parameter.tensor.setRequiresGradient(false)
-                masters[slot.parameter.name] = try group.master.slice(0, slot.range).view(slot.shape)
+        try withoutGradient {
+            for block in spreadBlocks { try block.end() }
+            // What was fetched ahead for a block whose turn does not come must be here before the next stage's courier
+            // talks over the same connections, or ranks take one's answer for the other's.
+            try finishPass()
+            _ = try courier?.send { [] }.wait()
+            spreadBlocks = []
+            var masters: [String: Tensor] = [:]
+            for group in groups {
+                let master = try group.gathered(group.master)
+                for slot in group.slots {
+                    try slot.parameter.tensor.setRequiresGradient(false)
+                    let value = try master.slice(0, slot.range).view(slot.shape)
+                    masters[slot.parameter.name] = try slot.parameter.partition?.gathered(value) ?? value
+                }
             }
+            return masters
         }
-        return masters
     }
+}
+
+extension Parameter {
+    /// Its shape on all processes together.
+    var wholeShape: [Int] { partition?.shape ?? shape }
+}
+
+extension ProcessGroup {
+    fileprivate var id: ObjectIdentifier { ObjectIdentifier(self) }
 }
 
 extension Double {

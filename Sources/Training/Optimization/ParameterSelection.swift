@@ -5,12 +5,15 @@ struct ParameterSelection {
     /// The parts of a model by their names in recipes.
     enum Part: String, CaseIterable {
         case tower, merger, embedding, decoder, head, all
+        /// The text side of a contrastive pair.
+        case text
         /// Gated layers between the decoder's own.
         case crossAttention = "cross_attention"
 
         init(_ part: ModelPart) {
             switch part {
             case .visionTower: self = .tower
+            case .textTower: self = .text
             case .connector: self = .merger
             case .embedding: self = .embedding
             case .crossAttention: self = .crossAttention

@@ -5,9 +5,8 @@ public struct Sharding: Sendable, Equatable, Codable {
     public var devices: Int
     public var tensorParallel = 1
     public var pipelineParallel = 1
-    /// ZeRO's stage (Rajbhandari et al. 2020): 1 shares optimiser state among data-parallel devices, 2 gradients too, 3
-    /// weights too.
-    public var zero = 0
+    /// What data-parallel devices hold shares of.
+    public var kind = ShardingKind.none
     /// Whether blocks are computed again in the backward pass instead of kept.
     public var isCheckpointed = false
     /// Rows computed at the same time on a device.
@@ -26,7 +25,7 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
     public var weights = 0.0
     /// Sums over micro-batches, float32.
     public var gradients = 0.0
-    /// Float32 weights and both moments.
+    /// Float32 weights, moments (in float32 or 8 bits) and, where one is kept, the mean of the weights.
     public var optimizer = 0.0
     /// What is kept for the backward pass.
     public var activations = 0.0
@@ -49,18 +48,21 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
         let frozen = Double(model.count - trained.learningWeights) / parallel
         let copies = Double(sharding.dataParallel)
         // In float32 the weights that learn are the optimiser's own.
-        weights = element * (precision == .bf16 ? frozen + learning : frozen) / (sharding.zero >= 3 ? copies : 1)
+        weights = element * (precision == .bf16 ? frozen + learning : frozen) / (sharding.kind >= .full ? copies : 1)
+        // 4 bits a value, 8 for each 64 of them, and 32 for each 256 of those.
+        weights -= Double(trained.quantized.all) * (element - (4 + 8.0 / 64 + 32.0 / (64 * 256)) / 8) / parallel
         if keepsFrozenMasters { weights += 4 * frozen }
-        optimizer = 12 * learning / (sharding.zero >= 1 ? copies : 1)
-        gradients = 4 * learning / (sharding.zero >= 2 ? copies : 1)
+        let moments = trained.factors.map { 4 * Double($0) / parallel } ?? 2 * trained.momentSize * learning
+        optimizer = (4 * learning * (trained.hasAverage ? 2 : 1) + moments) / (sharding.kind >= .optimizer ? copies : 1)
+        gradients = 4 * learning / (sharding.kind >= .gradients ? copies : 1)
         let passes = Activations(
             row, model, trained, element: Int(element), isFused: isFused, isCheckpointed: sharding.isCheckpointed)
         // Stages of a pipeline hold as many rows at a time as there are stages.
         let rows = Double(sharding.rows), shared = Double(sharding.tensorParallel)
         activations = passes.kept * rows / shared
-        let peak = passes.peak(gradientShare: shared / parallel, leave: sharding.zero >= 2)
-        temporary = (peak - passes.kept) * rows / shared
-        if sharding.zero >= 3, let layers = model.decoder?.layers {
+        let peak = passes.peak(gradientShare: shared / parallel, leave: sharding.kind >= .gradients)
+        temporary = (peak - passes.kept) * rows / shared + element * Double(trained.quantized.largest) / parallel
+        if sharding.kind >= .full, let layers = model.decoder?.layers {
             // Two layers' weights at a time: the one at work and the next.
             temporary += 2 * element * Double(model.count(of: .decoder)) / parallel / Double(layers)
         }

@@ -46,12 +46,17 @@ public struct RowShape: Sendable, Equatable, Codable {
 
     /// The row of sequences that were packed.
     init(_ sequences: [ProcessedSequence], _ model: ModelOutline) {
-        samples = Double(sequences.count)
-        tokens = Double(sequences.reduce(0) { $0 + $1.rows.count })
-        supervised = Double(sequences.reduce(0) { $0 + $1.learnedCount })
-        pictures = Double(sequences.reduce(0) { $0 + $1.items.count })
-        patches = Double(sequences.reduce(0) { $0 + $1.patchCount })
-        columns = Double(sequences.reduce(0) { $0 + $1.columnCount })
+        self.init(sequences.reduce(SampleSize()) { $0 + SampleSize($1) }, model)
+    }
+
+    /// The row of samples of this size together.
+    init(_ size: SampleSize, _ model: ModelOutline) {
+        samples = Double(size.samples)
+        tokens = Double(size.tokens)
+        supervised = Double(size.supervised)
+        pictures = Double(size.pictures)
+        patches = Double(size.patches)
+        columns = Double(size.columns)
         patchSegment = model.patchesPerTile.map(Double.init) ?? patches / max(1, pictures)
     }
 }

@@ -10,8 +10,8 @@ public struct RunPlan: Sendable, Codable {
         public var nodes: Int
         /// The share of the device's peak that products reach.
         public var utilisation = 0.4
-        /// ZeRO's stage and checkpointing; nil takes the cheapest that fits.
-        public var zero: Int?
+        /// What devices hold shares of, and checkpointing; nil takes what the recipe says, or the cheapest that fits.
+        public var sharding: ShardingKind?
         public var isCheckpointed: Bool?
         public var tensorParallel = 1
         public var pipelineParallel = 1
@@ -132,11 +132,11 @@ public struct StagePlan: Sendable, Codable {
         full.tokens = max(row.tokens, Double(stage.batch.tokens))
         full.supervised *= full.tokens / max(1, row.tokens)
 
-        func plan(_ zero: Int, _ isCheckpointed: Bool, tensorParallel: Int) -> (Sharding, MemoryPlan) {
+        func plan(_ kind: ShardingKind, _ isCheckpointed: Bool, tensorParallel: Int) -> (Sharding, MemoryPlan) {
             var sharding = Sharding(devices: options.devices)
             sharding.tensorParallel = tensorParallel
             sharding.pipelineParallel = options.pipelineParallel
-            sharding.zero = zero
+            sharding.kind = kind
             sharding.isCheckpointed = isCheckpointed
             sharding.rows = options.rows
             return (
@@ -146,10 +146,15 @@ public struct StagePlan: Sendable, Codable {
         }
         let isCheckpointed: Bool? = options.isCheckpointed ?? (stage.memory.recomputed.isEmpty ? nil : true)
         // Cheapest first: optimiser and gradients are shared for free, recomputing costs a third, gathering weights more.
-        let order = [(0, false), (1, false), (2, false), (1, true), (2, true), (3, false), (3, true)].filter {
-            (options.zero == nil || options.zero == $0.0) && (isCheckpointed ?? $0.1) == $0.1
+        let wanted = options.sharding ?? recipe.sharding
+        let known: [(ShardingKind, Bool)] = [
+            (.none, false), (.optimizer, false), (.gradients, false), (.optimizer, true), (.gradients, true),
+            (.full, false), (.full, true),
+        ]
+        let order = known.filter {
+            (wanted == nil || wanted == $0.0) && (isCheckpointed ?? $0.1) == $0.1
         }
-        let candidates = order.isEmpty ? [(options.zero ?? 0, isCheckpointed ?? false)] : order
+        let candidates = order.isEmpty ? [(wanted ?? .none, isCheckpointed ?? false)] : order
         let limit = Double(options.accelerator.memory)
         func best(_ tensorParallel: Int) -> (plan: (Sharding, MemoryPlan), fits: Bool) {
             let plans = candidates.map { plan($0.0, $0.1, tensorParallel: tensorParallel) }

@@ -10,30 +10,51 @@ public struct TrainedShare: Sendable {
     /// The first layer of the towers that learns anything; nil where none does. -1 for what stands before the layers.
     private(set) var firstTowerLayer: Int?
     private var hasAdapters = false
+    private var factorCount = 0
+    /// Values of matrices that are held in 4 bits, and of the largest one.
+    private(set) var quantized = (all: 0, largest: 0)
+    /// Adafactor's means; nil where AdamW learns.
+    private(set) var factors: Int?
+    /// Bytes of one of AdamW's two moments.
+    private(set) var momentSize = 4.0
+    /// Whether a mean of what learns is kept beside it.
+    private(set) var hasAverage = false
 
     /// - Parameters:
     ///   - stage: whose `train`, or else `lora`, says what learns.
     public init(_ stage: Recipe.Stage, of model: ModelOutline) {
-        guard let lora = stage.lora else {
+        if let lora = stage.lora {
+            // Gradients flow as if the matrices learned, but only the adapters get any.
+            self.init(lora.on.isEmpty ? ["all"] : lora.on, of: model, adapters: lora)
+        } else {
             self.init(stage.train, of: model)
-            return
         }
-        // Gradients flow as if the matrices learned, but only the adapters get any.
-        self.init(lora.on.isEmpty ? ["all"] : lora.on, of: model, rank: lora.settings.rank)
+        hasAverage = stage.average != nil
+        factors = stage.optimizer == .adafactor ? factorCount : nil
+        if stage.memory.momentBits == 8 { momentSize = 1 + 4 / Double(QuantizedMoments.block) }
     }
 
-    /// - Parameter rank: of adapters that learn instead of the matrices.
-    init(_ patterns: [String], of model: ModelOutline, rank: Int? = nil) {
+    /// - Parameter adapters: what learns instead of the matrices.
+    init(_ patterns: [String], of model: ModelOutline, adapters: Recipe.LowRank? = nil) {
         let parts = Dictionary(model.entries.map { ($0.name, $0.part) }) { first, _ in first }
         let selection = ParameterSelection(patterns) { parts[$0] ?? .other }
-        if let rank {
+        if let adapters {
+            let settings = adapters.settings
             hasAdapters = true
             for entry in model.entries {
                 counts[entry.part, default: (0, 0)].all += entry.count
                 guard entry.shape.count == 2, entry.isMatrix, selection.contains(entry.name), entry.part != .head else {
                     continue
                 }
-                counts[entry.part, default: (0, 0)].learning += rank * (entry.shape[0] + entry.shape[1])
+                counts[entry.part, default: (0, 0)].learning +=
+                    settings.rank * (entry.shape[0] + entry.shape[1])
+                    + (settings.isWeightDecomposed ? entry.shape[0] : 0)
+                factorCount +=
+                    settings.rank + entry.shape[1] + entry.shape[0] + settings.rank
+                    + (settings.isWeightDecomposed ? entry.shape[0] : 0)
+                if adapters.baseBits != nil, [.visionTower, .decoder].contains(entry.part), entry.layer != nil {
+                    quantized = (quantized.all + entry.count, max(quantized.largest, entry.count))
+                }
                 if entry.part == .visionTower { firstTowerLayer = min(firstTowerLayer ?? .max, entry.layer ?? -1) }
             }
             return
@@ -43,6 +64,7 @@ public struct TrainedShare: Sendable {
             counts[entry.part, default: (0, 0)].all += entry.count
             if learns {
                 counts[entry.part, default: (0, 0)].learning += entry.count
+                factorCount += FactoredMoments.count(entry.shape)
                 if entry.part == .visionTower {
                     firstTowerLayer = min(firstTowerLayer ?? .max, entry.layer ?? -1)
                 }

@@ -10,6 +10,19 @@ extension Recipe {
         /// Bits of each of the optimiser's moments, 32 or 8. With 8 steps are no longer quite the same.
         public var momentBits: Int
 
+        /// What happens to a row that does not fit into memory after all.
+        public var whenFull = WhenFull.halve
+
+        public enum WhenFull: String, Sendable, CaseIterable {
+            /// It is computed in halves, which gives the same gradients; a step with a sample that does not fit by itself
+            /// is skipped.
+            case halve
+            /// Its step is skipped.
+            case skip
+            /// The run ends.
+            case stop
+        }
+
         public init(recomputed: [ModelPart] = [], lossRows: Int? = nil, momentBits: Int = 32) {
             self.recomputed = recomputed
             self.lossRows = lossRows
@@ -35,6 +48,7 @@ extension Recipe.Memory {
         guard [8, 32].contains(momentBits) else {
             throw node.failure("moment_bits", "is \(momentBits); use 8 or 32")
         }
+        whenFull = try node.choice("when_full", default: .halve)
         try node.finish()
     }
 }

@@ -22,10 +22,16 @@ public struct Recipe: Sendable, Equatable {
     public var workers: Int
     /// Micro-batches computed at the same time, each by one thread. Speed depends on it, results do not.
     public var threads: Int
+    /// What each of several ranks holds a share of; nil where the recipe does not say.
+    public var sharding: ShardingKind?
+    /// How ranks divide the model itself among themselves.
+    public var parallel = Parallel()
     /// Steps in a row with a loss or gradient that is not finite before the run stops.
     public var maxSkippedSteps: Int
     /// The part of samples that may be unusable before the run stops.
     public var maxSkippedSamples: Double
+    /// Seconds that a sample may take to be read before it is left out: a disk may hang.
+    public var sampleTimeout: Double
     /// The least share of the text to learn from in the first batch.
     public var minSupervised: Double
     /// What `evaluate_every` measures on.
@@ -37,16 +43,30 @@ public struct Recipe: Sendable, Equatable {
     public var stages: [Stage]
 
     public struct Objective: Sendable, Equatable {
-        /// Classes of what pictures show, each a yes-or-no question (NaViT, section 3.1).
         public enum Kind: String, Sendable, CaseIterable {
+            /// Classes of what pictures show, each a yes-or-no question (NaViT, section 3.1).
             case classification
+            /// Pictures and their captions find each other (CLIP, SigLIP).
+            case contrastive
+            /// Patches are told from those before them (AIM).
+            case autoregressive
+        }
+
+        /// How pictures and captions are told from the others of their batch.
+        public enum Contrast: String, Sendable, CaseIterable {
+            /// One choice among all (CLIP).
+            case softmax
+            /// A yes-or-no question for each pair (SigLIP).
+            case sigmoid
         }
 
         public var kind: Kind
-        /// The sizes that pictures are seen at.
-        public var resolution: ResolutionSampling
-        /// Patches that are left out while it learns.
-        public var dropping: TokenDropping
+        /// Of a contrastive objective; nil takes the model's own.
+        public var contrast: Contrast?
+        /// The sizes that pictures are seen at, where classes are learned.
+        public var resolution = ResolutionSampling()
+        /// Patches that are left out while classes are learned.
+        public var dropping = TokenDropping.constant(0)
     }
 
     /// Which models a soup takes (Wortsman et al. 2022; POINTS, section 3.3).
@@ -129,8 +149,10 @@ public struct Recipe: Sendable, Equatable {
         /// How large pictures are in this stage; nil leaves the model's choice.
         public var pictures: Pictures?
         public var loss: Loss
-        /// The share of residual branches left out at the last block of the tower and the decoder's; 0 for none.
-        public var dropPath: Double
+        /// Residual branches left out at random in the blocks of tower and decoder.
+        public var dropPath: DropPath
+        /// Of the weights that learn; nil where no mean is kept.
+        public var average: ExponentialAverage?
         /// What the authors measured, for `omma plan` and `omma check` to compare with.
         public var expect: Expectation?
         public var checkpointEvery: Int
@@ -143,6 +165,8 @@ public struct Recipe: Sendable, Equatable {
         public var settings: LowRankAdapters.Settings
         /// Parts or patterns, as in `train`, whose linear layers get an adapter; where empty, all but the head's.
         public var on: [String]
+        /// 4 where the blocks' matrices below the adapters are held in so many bits (QLoRA); nil holds them as they are.
+        public var baseBits: Int?
     }
 
     /// An auxiliary loss at every place of a picture, see `RegionHeads`.
@@ -153,10 +177,15 @@ public struct Recipe: Sendable, Equatable {
         public var layer: Int?
         /// Whether answers are learned too; if not, pictures go through the vision part only, which is quicker.
         public var answers: Bool
+        /// Of the loss that tells the decoder's attention where to look for each answer, see `RegionHeads`; 0 leaves it
+        /// alone.
+        public var look = 0.0
     }
 
     public enum OptimizerKind: String, Sendable, CaseIterable {
-        case adamw, adafactor
+        case adamw
+        /// Without momentum, and with means of squared gradients for rows and columns only; see `FactoredMoments`.
+        case adafactor
     }
 
     /// Limits of pictures in one stage, within what the model's policy can do.
@@ -171,8 +200,14 @@ public struct Recipe: Sendable, Equatable {
 
     public struct Loss: Sendable, Equatable {
         public var weighting: LossWeighting = .token
-        /// The weight of the squared log-sum-exp of each supervised token's scores.
+        /// The weight of the squared log-sum-exp of each supervised token's scores, beside its negative log likelihood.
         public var z = 0.0
+    }
+
+    /// A mean of weights over the steps of a stage in which each step before counts `decay` times as much (Polyak and
+    /// Juditsky 1992, with the weights of Tarvainen and Valpola 2017).
+    public struct ExponentialAverage: Sendable, Equatable {
+        public var decay: Double
     }
 
     /// What a row of a batch holds on average, and what the published run took.
@@ -246,9 +281,9 @@ public struct Recipe: Sendable, Equatable {
     public enum LossWeighting: String, Sendable, CaseIterable {
         /// All alike.
         case token
-        /// The tokens of an answer share its weight of 1.
+        /// The supervised tokens of a sample share its weight of 1.
         case sample
-        /// A token of an answer of `n` weighs `1 / √n` (InternVL 2.5, section 3.3).
+        /// Each of the `n` supervised tokens of a sample weighs `1 / √n` (InternVL 2.5, section 3.3).
         case squareRoot = "square_root"
     }
 

@@ -175,6 +175,11 @@ final class RecipeNode {
         return false
     }
 
+    func isMapping(_ field: String) -> Bool {
+        if case .mapping? = node(field) { return true }
+        return false
+    }
+
     func isEmptyList(_ field: String) -> Bool { node(field)?.sequence?.isEmpty == true }
 
     /// The items of a list, whatever they are.

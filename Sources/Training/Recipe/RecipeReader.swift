@@ -10,6 +10,8 @@ extension Recipe {
         public var recipe: Recipe
         /// The YAML after replacements: goes into checkpoints, so that a resumed run can be compared with it.
         public var text: String
+        /// Fields that may differ from those of the checkpoint that a run goes on from.
+        public var allowedChanges: Set<String> = []
     }
 
     /// Reads a recipe.
@@ -50,8 +52,11 @@ extension Recipe {
         keep = try node.integer("keep", default: 3, in: 1...10_000)
         workers = try node.integer("workers", default: 1, in: 1...256)
         threads = try node.integer("threads", default: 1, in: 1...256)
+        sharding = try node.mapping("sharding").map { try ShardingKind($0) }
+        parallel = try node.mapping("parallel").map { try Parallel($0) } ?? Parallel()
         maxSkippedSteps = try node.integer("max_skipped_steps", default: 3, in: 0...1_000_000)
         maxSkippedSamples = try node.number("max_skipped_samples", default: 0.001, in: 0...1)
+        sampleTimeout = try node.number("sample_timeout", default: 60, in: 0.1...86_400)
         objective = try node.mapping("objective").map { try Objective($0) }
         minSupervised = try node.number("min_supervised", default: 0.005, in: 0...1)
         heldOut = try node.mapping("held_out").map { try HeldOut($0, folder: folder) }
@@ -71,19 +76,27 @@ extension Recipe {
 extension Recipe.Objective {
     init(_ node: RecipeNode) throws {
         kind = try node.choice("kind", default: nil)
+        switch kind {
+        case .classification: try readSizes(node)
+        case .contrastive: contrast = node.has("loss") ? try node.choice("loss", default: nil) : nil
+        case .autoregressive: break
+        }
+        try node.finish()
+    }
+
+    /// NaViT's choices: sizes of pictures, and patches that are left out.
+    private mutating func readSizes(_ node: RecipeNode) throws {
         let sides = node.has("sides") ? try node.numbers("sides", count: 2) : [64, 256]
         guard sides[0] >= 1, sides[0] <= sides[1], sides[1] <= 16384 else {
             throw node.failure("sides", "must be two numbers from 1 to 16384, the smaller one first")
         }
         resolution = ResolutionSampling(sides: sides[0]...sides[1])
-        dropping = .constant(0)
         if let drop = try node.mapping("drop") {
             let mean = try drop.number("mean", in: 0...0.99)
             let maximum = try drop.number("maximum", default: mean, in: mean...0.99)
             dropping = mean < maximum && mean > 0 ? .beta(mean: mean, maximum: maximum) : .constant(mean)
             try drop.finish()
         }
-        try node.finish()
     }
 }
 
@@ -136,6 +149,9 @@ extension Recipe.Stage {
         }
         train = lora == nil ? try node.strings("train") : []
         optimizer = try node.choice("optimizer", default: .adamw)
+        if optimizer == .adafactor, let field = ["betas", "epsilon"].first(where: node.has) {
+            throw node.failure(field, "is of adamw; adafactor has none")
+        }
         rateRule = LearningRateRule(rawValue: try node.string("learning_rate"))
         learningRate = rateRule == nil ? try node.number("learning_rate", in: 0...10) : 0
         func multiples(_ field: String, in range: ClosedRange<Double>) throws -> [Recipe.Multiple] {
@@ -175,7 +191,8 @@ extension Recipe.Stage {
         regions = try node.mapping("regions").map { try Recipe.Regions($0) }
         pictures = try node.mapping("pictures").map { try Recipe.Pictures($0) }
         loss = try node.mapping("loss").map { try Recipe.Loss($0) } ?? .init()
-        dropPath = try node.number("drop_path", default: 0, in: 0...1)
+        dropPath = try DropPath(node, "drop_path")
+        average = try node.mapping("ema").map { try Recipe.ExponentialAverage($0) }
         expect = try node.mapping("expect").map { try Recipe.Expectation($0) }
         checkpointEvery = try node.integer("checkpoint_every", default: 500, in: 1...(1 << 40))
         logEvery = try node.integer("log_every", default: 10, in: 1...(1 << 40))
@@ -190,8 +207,10 @@ extension Recipe.LowRank {
         settings = .init(
             rank: rank, alpha: try node.number("alpha", default: Double(2 * rank), in: 0...1e6),
             dropout: try node.number("dropout", default: 0, in: 0...0.99),
-            isRankStabilized: try node.flag("rslora", default: false))
+            isRankStabilized: try node.flag("rslora", default: false),
+            isWeightDecomposed: try node.flag("dora", default: false))
         on = node.has("on") ? try node.strings("on") : []
+        baseBits = node.has("base_bits") ? try node.integer("base_bits", in: 4...4) : nil
         try node.finish()
     }
 }
@@ -201,6 +220,8 @@ extension Recipe.Regions {
         weight = try node.number("weight", default: 1, in: 0...1e6)
         layer = node.has("layer") ? try node.integer("layer", in: 1...10_000) : nil
         answers = try node.flag("answers", default: true)
+        look = try node.number("look", default: 0, in: 0...1e6)
+        if look > 0, !answers { throw node.failure("look", "needs answers; leave `answers: false` out") }
         try node.finish()
     }
 }
@@ -303,6 +324,16 @@ extension SyntheticOptions {
             }
             sides = low...high
         }
+        if node.has("questions") {
+            let ends = try node.numbers("questions", count: 2)
+            guard let low = Int(exactly: ends[0]), let high = Int(exactly: ends[1]), low >= 1, low <= high,
+                high <= Self.allQuestions
+            else {
+                throw node.failure(
+                    "questions", "must be two whole numbers of 1 to \(Self.allQuestions), the smaller one first")
+            }
+            questions = low...high
+        }
         chineseShare = try node.number("chinese_share", default: chineseShare, in: 0...1)
         difficulty = try node.number("difficulty", default: difficulty, in: 0...1)
         maxObjects = try node.integer("max_objects", default: maxObjects, in: 1...Self.allObjects)
@@ -328,6 +359,29 @@ extension Recipe.Loss {
     init(_ node: RecipeNode) throws {
         weighting = try node.choice("weighting", default: .token)
         z = try node.number("z", default: 0, in: 0...1)
+        try node.finish()
+    }
+}
+
+extension DropPath {
+    /// Reads one share for tower and decoder, or `{tower: 0.1}`.
+    init(_ node: RecipeNode, _ field: String) throws {
+        self.init()
+        guard node.isMapping(field) else {
+            tower = try node.number(field, default: 0, in: 0...0.99)
+            decoder = tower
+            return
+        }
+        guard let parts = try node.mapping(field) else { return }
+        tower = try parts.number("tower", default: 0, in: 0...0.99)
+        decoder = try parts.number("decoder", default: 0, in: 0...0.99)
+        try parts.finish()
+    }
+}
+
+extension Recipe.ExponentialAverage {
+    init(_ node: RecipeNode) throws {
+        decay = try node.number("decay", in: 0...0.999_999_9)
         try node.finish()
     }
 }

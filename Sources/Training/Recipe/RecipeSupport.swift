@@ -1,3 +1,5 @@
+internal import Models
+
 extension Recipe {
     /// What the recipe asks for and `omma train` does not do, each with its key. Plans know all of it.
     public func unsupported() -> [String] {
@@ -10,12 +12,23 @@ extension Recipe {
                     + "'model={checkpoint: FOLDER}' or --set 'model={random: FOLDER}'")
         }
         if soup != nil { problems.append("soup: runs are mixed when they are done, with `omma soup`") }
+        for stage in stages where stage.lora?.baseBits != nil {
+            let key = "stages.\(stage.name).lora.base_bits"
+            if stages.count > 1 { problems.append("\(key): goes with one stage; more of them change the weights") }
+            if case .random = model.start { problems.append("\(key): goes with model: {checkpoint: FOLDER}") }
+            if sharding == .full { problems.append("\(key): goes with sharding: {kind: optimizer}, not with full") }
+        }
+        if let stage = stages.first(where: { $0.optimizer == .adafactor }) {
+            let key = "stages.\(stage.name).optimizer: adafactor"
+            if let sharding, sharding != .none {
+                problems.append("\(key) goes with sharding: {kind: none}; it takes whole matrices")
+            }
+            if !parallel.isPlain { problems.append("\(key) takes whole matrices, which parallel divides") }
+        }
         for stage in stages {
             problems += stage.unsupported()
-            // The trainer of encoders has no use for these.
-            if objective != nil, !stage.layerDecay.isEmpty || stage.pictures != nil || stage.rateRule != nil {
-                problems.append(
-                    "stages.\(stage.name): layer_decay, pictures and a rule for learning_rate are of language models")
+            if objective != nil, let key = stage.keyOfLanguageModels {
+                problems.append("stages.\(stage.name).\(key): is of language models; leave it out with an objective")
             }
         }
         for (index, source) in (heldOut?.data ?? []).enumerated() {
@@ -33,17 +46,45 @@ extension Recipe {
     }
 }
 
+extension Recipe {
+    /// - Throws: `TrainingError.unsupported` for what sharding over several ranks does not do.
+    func requireSharding(ranks: Int) throws {
+        guard let sharding, sharding >= .gradients, ranks > 1 else { return }
+        var problems: [String] = []
+        func refuse(_ key: String, _ reason: String) { problems.append("\(key): \(reason)") }
+        let isFull = sharding == .full
+        if isFull, threads > 1 { refuse("threads", "is \(threads); sharding: {kind: full} computes one row at a time") }
+        for stage in stages {
+            if stage.memory.momentBits == 8 {
+                refuse("stages.\(stage.name).memory.moment_bits", "8 goes with sharding: {kind: optimizer}")
+            }
+            if isFull, stage.regions != nil {
+                refuse("stages.\(stage.name).regions", "goes with sharding: {kind: optimizer}, not with full")
+            }
+        }
+        if !problems.isEmpty { throw TrainingError.unsupported(problems) }
+    }
+}
+
 extension Recipe.Stage {
     fileprivate func unsupported() -> [String] {
         var problems: [String] = []
         func refuse(_ key: String, _ reason: String) { problems.append("stages.\(name).\(key): \(reason)") }
-        if optimizer != .adamw { refuse("optimizer", "\(optimizer.rawValue) is not implemented; use adamw") }
+        if optimizer == .adafactor, memory.momentBits == 8 { refuse("memory.moment_bits", "8 goes with adamw") }
         if pictures?.side != nil { refuse("pictures.side", "the size of a model's pictures cannot change by stage") }
-        if dropPath > 0 { refuse("drop_path", "is not implemented; set it to 0") }
-        if loss.weighting != .token { refuse("loss.weighting", "\(loss.weighting.rawValue) is not implemented") }
-        if loss.z > 0 { refuse("loss.z", "is not implemented; set it to 0") }
         for (index, source) in data.enumerated() { problems += source.unsupported("stages.\(name).data.\(index)") }
         return problems
+    }
+
+    /// What the trainer of encoders has no use for.
+    fileprivate var keyOfLanguageModels: String? {
+        let keys = [
+            ("lora", lora != nil), ("layer_decay", !layerDecay.isEmpty), ("pictures", pictures != nil),
+            ("learning_rate", rateRule != nil), ("loss", loss != .init()), ("drop_path", dropPath != .init()),
+            ("ema", average != nil), ("memory", memory != .init()), ("skip_spikes", skipSpikes != nil),
+            ("regions", regions != nil), ("multiples", !multiples.isEmpty),
+        ]
+        return keys.first(where: \.1)?.0
     }
 }
 

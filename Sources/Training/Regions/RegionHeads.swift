@@ -6,20 +6,29 @@ internal import Torch
 /// picture, as detectors have it (FCOS, Tian et al. 2019). The answers to a few questions say little about a picture;
 /// this says what each part of it shows, and a model that starts from nothing sees after a fraction of the samples. The
 /// heads are no part of the model.
+///
+/// Beside them, the attention of one layer can be told where to look (`look`): half of its heads should find, among the
+/// places of the pictures, those of the object that the answer is about. Left to the answers alone, a fresh decoder
+/// knows for long what a picture holds before it finds the one thing that is asked for.
 final class RegionHeads {
     let store: ParameterStore
     /// The decoder's layer behind which places in the picture are told; the tower knows only distances.
     let layer: Int
+    private let layers: Int
     private let featureNorm: RMSNorm
     private let featureHead: Linear
     private let decoderNorm: RMSNorm
     private let decoderHead: Linear
+    private let askedNorm: RMSNorm
+    private let askedHead: Linear
 
     static let prefix = "region_heads."
 
     private static let featureSizes = [
         RegionClasses.kinds, RegionClasses.colors, 4, RegionTargets.slots * RegionClasses.characters,
     ]
+    /// Things in one question whose places are told.
+    private static let things = 2
     private static let decoderSizes = [
         RegionClasses.kinds, RegionClasses.colors, RegionClasses.values, 4 * RegionTargets.steps,
     ]
@@ -29,33 +38,102 @@ final class RegionHeads {
     init(_ model: VisionLanguageModel, layer: Int?, seed: UInt64) throws {
         let hidden = model.decoder.configuration.hiddenSize
         self.layer = max(1, min(layer ?? model.decoder.layers.count / 2, model.decoder.layers.count))
+        layers = model.decoder.layers.count
         store = ParameterStore(.random(seed: seed), writable: true)
         let scope = store.root["region_heads"]
         featureNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["feature_norm"])
         featureHead = try Linear(hidden, Self.featureSizes.reduce(0, +), bias: true, scope["feature_head"])
         decoderNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["decoder_norm"])
         decoderHead = try Linear(hidden, Self.decoderSizes.reduce(0, +), bias: true, scope["decoder_head"])
+        askedNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["asked_norm"])
+        askedHead = try Linear(hidden, Self.things * 4 * RegionTargets.steps, bias: true, scope["asked_head"])
     }
 
     /// What the heads look at, noted during a forward pass.
     final class Observation {
         fileprivate var features: Tensor?
         fileprivate var hidden: Tensor?
+        fileprivate var attention: (queries: Tensor, keys: Tensor)?
+        fileprivate var asked: Tensor?
     }
 
     /// Makes `context` note what the heads look at.
-    func observation(of context: ForwardContext) -> Observation {
+    /// - Parameter looking: whether attention is noted, too.
+    func observation(of context: ForwardContext, looking: Bool) -> Observation {
         let noted = Observation()
-        let name = "text.layer\(layer - 1)"
+        let name = "text.layer\(layer - 1)", asked = "text.layer\(layer)"
         context.observer = { seen, value in
             if seen == "vision.features" { noted.features = value } else if seen == name { noted.hidden = value }
+            if looking, seen == asked { noted.asked = value }
         }
+        // The layer that comes after places are told.
+        if looking, layer < layers { context.attentionProbe = (layer, { noted.attention = ($0, $1) }) }
         return noted
     }
 
     /// What the heads tell, for logs.
     enum Lesson: String, CaseIterable {
-        case kind, color, edges, writing, placedKind = "placed_kind", placedColor = "placed_color", value, place
+        case kind, color, edges, writing, placedKind = "placed_kind", placedColor = "placed_color", value, place, look,
+            asked
+    }
+
+    /// The summed loss of attention that looks elsewhere, and for how many tokens: minus the logarithm of the part of a
+    /// head's attention to pictures that falls on the right places, mean over the heads that are taught.
+    func lookLoss(_ noted: Observation, _ input: ModelInput, _ targets: [RegionTargets]) throws -> Tensor? {
+        guard let (queries, keys) = noted.attention, let rows = input.visualRows, input.visualFeatures == nil,
+            targets.contains(where: { !$0.looks.isEmpty })
+        else { return nil }
+        let heads = queries.size(1), groups = keys.size(1), size = queries.size(2), device = queries.device
+        let taught = max(1, heads / 2)
+        var total: Tensor?
+        var firstRow = 0, firstFeature = 0
+        for target in targets {
+            defer { (firstRow, firstFeature) = (firstRow + target.rowCount, firstFeature + target.count) }
+            if target.looks.isEmpty { continue }
+            let count = target.looks.count
+            let asking = try Tensor(target.looks.map { $0.row + firstRow }).to(device)
+            let places = try rows.slice(0, firstFeature..<firstFeature + target.count).to(device)
+            // Heads of a group share their key: [groups, heads of a group × tokens, features].
+            let q = try queries.indexSelect(0, asking).reshape(count, groups, heads / groups, size).permute(1, 2, 0, 3)
+            let k = try keys.indexSelect(0, places).permute(1, 2, 0)
+            let scores =
+                try q.reshape(groups, heads / groups * count, size).matmul(k).to(.float32)
+                .reshape(heads, count, target.count).slice(0, 0..<taught) * (1 / Double(size).squareRoot())
+            var bias = Array(repeating: Float(-1e9), count: taught * count * target.count)
+            for head in 0..<taught {
+                for (index, look) in target.looks.enumerated() {
+                    for feature in look.features[head % look.features.count] {
+                        bias[(head * count + index) * target.count + feature] = 0
+                    }
+                }
+            }
+            let right = try scores + Tensor(bias, shape: [taught, count, target.count]).to(device)
+            let loss = try (scores.logSumExp([2]) - right.logSumExp([2])).sum() * (1 / Double(taught))
+            total = try total.map { try $0 + loss } ?? loss
+        }
+        return total
+    }
+
+    /// The summed loss of telling, where an answer begins and behind the layer that looks, where the things stand that are
+    /// asked about: an answer on their order, or their boxes, needs both.
+    func askedLoss(_ noted: Observation, _ targets: [RegionTargets]) throws -> Tensor? {
+        guard let hidden = noted.asked else { return nil }
+        var rows: [Int] = [], places: [Int] = [], firstRow = 0
+        for target in targets {
+            for look in target.looks {
+                rows.append(look.row + firstRow)
+                for thing in 0..<Self.things {
+                    places +=
+                        thing < look.places.count
+                        ? look.places[thing] : Array(repeating: RegionTargets.untold, count: 4)
+                }
+            }
+            firstRow += target.rowCount
+        }
+        guard places.contains(where: { $0 != RegionTargets.untold }) else { return nil }
+        let told = try hidden.indexSelect(0, Tensor(rows).to(hidden.device))
+        return try askedHead(askedNorm(told)).to(.float32).reshape(-1, RegionTargets.steps)
+            .crossEntropy(Tensor(places).to(hidden.device), reduction: .sum, ignore: RegionTargets.untold) * 0.25
     }
 
     /// Summed losses over the features of all pictures of a packed input; empty where nothing is told.

@@ -1,15 +1,23 @@
 internal import Foundation
 internal import Media
 internal import Models
+internal import Text
 
 /// What the features of a sequence's pictures should tell about the places that they stand for; one entry a feature, in
 /// the order of the vision part. Entries that are not told are -100.
-struct RegionTargets: Sendable {
+struct RegionTargets: Sendable, Codable {
     static let untold = -100
     /// Characters that one feature may tell, from left to right.
     static let slots = 4
-    /// Steps that a side of the picture is divided into, to tell a box by classes.
+    /// Classes of places: sixths of a feature's side, counted from the picture's corner.
     static let steps = 100
+    private static let stepsPerFeature = 6.0
+    struct Look: Sendable, Codable {
+        var row: Int
+        var features: [[Int]]
+        /// Where the things are, four of `places` for each; untold where several objects are meant.
+        var places: [[Int]]
+    }
     /// The furthest edge that a feature tells, in its own sides.
     private static let reach = 6.0
 
@@ -20,8 +28,14 @@ struct RegionTargets: Sendable {
     private(set) var characters: [Int] = []
     /// Left, top, right and bottom edge of what the feature belongs to, from the feature's middle and in its own sides.
     private(set) var edges: [Float] = []
-    /// The same edges as places in the picture, in `steps`.
+    /// The same edges as distances from the picture's left and upper edge, in `steps`. Not in parts of the picture's
+    /// sides: a causal decoder learns only at the picture's end how large it was.
     private(set) var places: [Int] = []
+    /// Tokens that predict a part of an answer, by row, with the features that they should look at: one list for each
+    /// thing asked about.
+    private(set) var looks: [Look] = []
+    /// Rows of the sequence.
+    private(set) var rowCount = 0
     /// Features that belong to something, by number.
     private(set) var foreground: [Int] = []
     /// Features that belong to nothing and are told so: a quarter of them.
@@ -29,25 +43,77 @@ struct RegionTargets: Sendable {
 
     var count: Int { kinds.count }
 
-    /// - Parameter pictures: the regions of each item of `sequence`.
+    /// - Parameters:
+    ///   - pictures: the regions of each item of `sequence`.
+    ///   - about: the regions of the first item that each answer speaks of.
+    ///   - reads: those whose writing each answer repeats, in its order; `tokenizer` tells which token holds what.
     /// - Returns: nil where the features of an item stand for no places of their own, as those of a resampler.
-    init?(_ sequence: ProcessedSequence, pictures: [[PictureRegion]]) {
-        for (item, regions) in zip(sequence.items, pictures) {
+    init?(
+        _ sequence: ProcessedSequence, pictures: [[PictureRegion]], about: [[[Int]]] = [], reads: [[Int]] = [],
+        tokenizer: Tokenizer? = nil
+    ) {
+        var owned: [Int: [Int]] = [:]
+        for (number, (item, regions)) in zip(sequence.items, pictures).enumerated() {
             guard let cells = item.featurePlaces else { return nil }
-            for cell in cells { add(cell, regions) }
+            for cell in cells {
+                guard let owner = add(cell, regions), number == 0 else { continue }
+                owned[owner, default: []].append(count - 1)
+            }
         }
         guard kinds.count == sequence.items.reduce(0, { $0 + $1.featureCount }) else { return nil }
+        rowCount = sequence.rows.count
+        if let tokenizer, let cells = sequence.items.first?.featurePlaces, let regions = pictures.first {
+            for (span, read) in zip(sequence.answerSpans, reads) where !read.isEmpty {
+                look(where: read.map { regions[$0] }, sequence, span, tokenizer, cells)
+            }
+        }
+        for (span, regions) in zip(sequence.answerSpans, about) {
+            let features = regions.map { $0.flatMap { owned[$0] ?? [] } }
+            if features.isEmpty || features.contains(where: \.isEmpty) { continue }
+            // The last token of a span ends the turn.
+            let places = zip(regions, features).map { regions, features in
+                regions.count == 1
+                    ? Array(self.places[features[0] * 4..<features[0] * 4 + 4])
+                    : Array(repeating: Self.untold, count: 4)
+            }
+            for row in span.dropLast() { looks.append(Look(row: row - 1, features: features, places: places)) }
+        }
     }
 
-    private mutating func add(_ cell: Rectangle, _ regions: [PictureRegion]) {
+    /// Each token of an answer that repeats what is written looks at the features that hold its characters.
+    private mutating func look(
+        where lines: [PictureRegion], _ sequence: ProcessedSequence, _ span: Range<Int>, _ tokenizer: Tokenizer,
+        _ cells: [Rectangle]
+    ) {
+        let middles = lines.flatMap { line in line.characters.map(\.middle) }
+        var next = 0
+        // The last token of a span ends the turn.
+        for row in span.dropLast() {
+            let text = String(decoding: tokenizer.bytes(of: sequence.rows[row].id) ?? [], as: UTF8.self)
+            let seen = middles[next...].prefix(text.count { !$0.isWhitespace })
+            next += seen.count
+            let features = cells.indices.filter { cell in
+                seen.contains {
+                    (cells[cell].x..<cells[cell].maxX).contains($0.x)
+                        && (cells[cell].y..<cells[cell].maxY).contains($0.y)
+                }
+            }
+            if features.isEmpty { continue }
+            let nowhere = Array(repeating: Self.untold, count: 4)
+            looks.append(Look(row: row - 1, features: [features], places: [nowhere]))
+        }
+    }
+
+    /// - Returns: the region that the cell belongs to.
+    private mutating func add(_ cell: Rectangle, _ regions: [PictureRegion]) -> Int? {
         let number = kinds.count
         // The region that fills most of the cell; one that only touches it is left to its neighbours.
-        var best: (region: PictureRegion, shared: Double)?
-        for region in regions {
+        var best: (number: Int, region: PictureRegion, shared: Double)?
+        for (index, region) in regions.enumerated() {
             let wide = min(cell.maxX, region.box.maxX) - max(cell.x, region.box.x)
             let high = min(cell.maxY, region.box.maxY) - max(cell.y, region.box.y)
             guard wide > 0, high > 0, wide * high > (best?.shared ?? 0) else { continue }
-            best = (region, wide * high)
+            best = (index, region, wide * high)
         }
         let slots = writing(in: cell, regions)
         characters += slots ?? Array(repeating: Self.untold, count: Self.slots)
@@ -59,7 +125,7 @@ struct RegionTargets: Sendable {
             edges += [0, 0, 0, 0]
             places += Array(repeating: Self.untold, count: 4)
             if isTold { background.append(number) }
-            return
+            return nil
         }
         let region = best.region
         kinds.append(region.kind)
@@ -70,8 +136,10 @@ struct RegionTargets: Sendable {
             (box.x - middle.x) / cell.width, (box.y - middle.y) / cell.height, (box.maxX - middle.x) / cell.width,
             (box.maxY - middle.y) / cell.height,
         ].map { Float(max(-Self.reach, min(Self.reach, $0))) }
-        places += [box.x, box.y, box.maxX, box.maxY].map { max(0, min(Self.steps - 1, Int($0 * Double(Self.steps)))) }
+        places += [box.x / cell.width, box.y / cell.height, box.maxX / cell.width, box.maxY / cell.height]
+            .map { max(0, min(Self.steps - 1, Int($0 * Self.stepsPerFeature))) }
         foreground.append(number)
+        return best.number
     }
 
     /// The characters whose middle lies in the cell, of the line that runs nearest to the cell's own middle; nil where
@@ -87,6 +155,21 @@ struct RegionTargets: Sendable {
         else { return nil }
         let inside = line.characters.filter { (cell.x..<cell.maxX).contains($0.middle.x) }.map(\.code)
         return Array((inside + Array(repeating: 0, count: Self.slots)).prefix(Self.slots))
+    }
+}
+
+extension ProcessedSequence {
+    /// The rows of each answer, one behind another.
+    fileprivate var answerSpans: [Range<Int>] {
+        var spans: [Range<Int>] = []
+        for (row, token) in rows.enumerated() where token.isSupervised && row > 0 {
+            if let last = spans.last, last.upperBound == row {
+                spans[spans.count - 1] = last.lowerBound..<row + 1
+            } else {
+                spans.append(row..<row + 1)
+            }
+        }
+        return spans
     }
 }
 

@@ -1,4 +1,5 @@
 internal import Models
+internal import NN
 internal import Torch
 
 /// Loss and accuracy on a fixed set of samples, with the right answers given as context.
@@ -24,7 +25,8 @@ struct HeldOutLoss {
         var tokens = 0
         for number in 0..<count {
             let sample = PreparedSample(number, mixture.place(number), processor)
-            let sequence = try sample.result.get()
+            _ = try sample.size.get()
+            guard let sequence = sample.sequence else { continue }
             if batches.isEmpty || tokens + sequence.rows.count > 4096 {
                 batches.append([])
                 tokens = 0
@@ -35,22 +37,38 @@ struct HeldOutLoss {
         return batches
     }
 
-    func callAsFunction(_ model: VisionLanguageModel, threads: WorkerThreads, step: Int) throws -> EvaluationRecord {
-        let (loss, accuracy) = try scores(batches, model, threads)
+    func callAsFunction(
+        _ model: VisionLanguageModel, threads: WorkerThreads, group: ProcessGroup = .alone, step: Int
+    ) throws -> EvaluationRecord {
+        let (loss, accuracy) = try scores(batches, model, threads, group)
         var record = EvaluationRecord(
             step: step, loss: loss, accuracy: accuracy, samples: batches.reduce(0) { $0 + $1.count })
-        if !blindBatches.isEmpty { record.blind = .init(try scores(blindBatches, model, threads)) }
+        if !blindBatches.isEmpty {
+            let (loss, accuracy) = try scores(blindBatches, model, threads, group)
+            record.blind = .init(loss: loss, accuracy: accuracy)
+        }
         return record
     }
 
     private func scores(
-        _ batches: [[ProcessedSequence]], _ model: VisionLanguageModel, _ threads: WorkerThreads
+        _ batches: [[ProcessedSequence]], _ model: VisionLanguageModel, _ threads: WorkerThreads, _ group: ProcessGroup
     ) throws -> (loss: Double, accuracy: Double) {
-        let parts = try threads.map(batches.count) { index in
-            try withoutGradient { try model.supervisedScores(batches[index]) }
+        // Where weights are spread or lie in pieces, every rank must go through the same blocks as the others.
+        let isShared = !model.store.parameters.contains { $0.spread != nil || $0.partition != nil }
+        let own = batches.indices.filter { !isShared || $0 % group.size == group.rank }
+        let parts = try threads.map(own.count) { index in
+            try withoutGradient { try model.supervisedScores(batches[own[index]]) }
         }
-        let tokens = Double(max(1, parts.reduce(0) { $0 + $1.tokens }))
-        return (parts.reduce(0) { $0 + $1.loss } / tokens, Double(parts.reduce(0) { $0 + $1.right }) / tokens)
+        let sums = [
+            parts.reduce(0) { $0 + $1.loss }, Double(parts.reduce(0) { $0 + $1.right }),
+            Double(parts.reduce(0) { $0 + $1.tokens }),
+        ]
+        let all =
+            try !isShared
+            ? [sums] : group.gathered(sums, for: "adding up an evaluation", timeout: ProcessGroup.patience)
+        func sum(_ index: Int) -> Double { all.reduce(0) { $0 + $1[index] } }
+        let tokens = max(1, sum(2))
+        return (sum(0) / tokens, sum(1) / tokens)
     }
 }
 

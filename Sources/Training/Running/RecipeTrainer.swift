@@ -1,3 +1,7 @@
+internal import Foundation
+internal import Hashing
+public import Torch
+
 /// A recipe at work, whatever kind of model it trains.
 public protocol RecipeTrainer: AnyObject {
     /// Trains until the last stage is done or a signal asks to stop.
@@ -19,10 +23,31 @@ public enum RecipeOutcome: Sendable, Equatable {
 
 extension Recipe.Loaded {
     /// What runs this recipe: a trainer of encoders where it has an `objective`, else of language models.
-    public func trainer(resume: Bool, observer: any TrainingObserver) throws -> any RecipeTrainer {
+    ///
+    /// - Parameter group: the processes that train together.
+    public func trainer(
+        resume: Bool, observer: any TrainingObserver, group: ProcessGroup = .alone
+    ) throws -> any RecipeTrainer {
         try recipe.requireSupport()
-        return recipe.objective == nil
-            ? try Trainer(self, resume: resume, observer: observer)
-            : try EncoderTrainer(self, resume: resume, observer: observer)
+        if recipe.objective == nil {
+            return try Trainer(self, resume: resume, observer: observer, group: group)
+        }
+        guard group.size == 1 else {
+            throw TrainingError.unsupported(["objective: an encoder is trained by one process; this is one of several"])
+        }
+        return try EncoderTrainer(self, resume: resume, observer: observer)
+    }
+
+    /// Whether the recipe's output holds checkpoints to go on from.
+    public var hasCheckpoint: Bool {
+        !CheckpointStore(output: URL(fileURLWithPath: recipe.output), keep: recipe.keep).folders().isEmpty
+    }
+
+    /// What must be the same on all ranks of a run.
+    public var facts: [(name: String, value: String)] {
+        [
+            ("libtorch", Engine.version), ("the format of training state", String(TrainingState().version)),
+            ("the recipe (SHA-256)", Array(text.utf8).withUnsafeBytes { sha256($0) }),
+        ]
     }
 }

@@ -12,7 +12,9 @@ final class StageRunner {
     /// What tensors held when model and optimiser were ready; counted only while `TensorMemory` counts.
     let setupBytes: Int
     private let training: TrainingStep
-    private let queue: SampleQueue
+    private let cost: StepCost
+    private let exchange: SampleExchange
+    private let mesh: RankMesh
     private var packer: BatchPacker
     /// Where the stage's random choices start from.
     private let seed: UInt64
@@ -23,9 +25,11 @@ final class StageRunner {
     init(
         _ stage: Recipe.Stage, index: Int, recipe: Recipe, model: VisionLanguageModel,
         adapters: LowRankAdapters?, masters: [String: Tensor], processor: any ConversationProcessor, cursor: DataCursor,
-        threads: WorkerThreads
+        outline: ModelOutline, threads: WorkerThreads, mesh: RankMesh
     ) throws {
         self.stage = stage
+        self.mesh = mesh
+        cost = StepCost(stage, of: outline)
         self.model = model
         let dtype = recipe.precision.dtype
         let selection = ParameterSelection(stage.train, of: model)
@@ -36,6 +40,12 @@ final class StageRunner {
         {
             throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
         }
+        if stage.regions != nil, processor.visionPolicy?.featuresHavePlaces != true {
+            throw TrainingError.check(
+                stage: stage.name,
+                problems: ["regions tell what stands where, but this model's features are of no places; leave them out"]
+            )
+        }
         let heads = try stage.regions.map { try RegionHeads(model, layer: $0.layer, seed: recipe.seed) }
         let learning =
             (adapters?.store.parameters
@@ -45,6 +55,7 @@ final class StageRunner {
             guard let master = masters[parameter.name] else { continue }
             parameter.tensor = try master.to(dtype)
         }
+        try mesh.divide(model.store)
         let decay = LayerDecay(
             stage.layerDecay, names: names, part: { ParameterSelection.Part(model.part($0)).rawValue })
         optimizer = try Optimizer(
@@ -52,33 +63,62 @@ final class StageRunner {
             settings: AdamWOptions(
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),
-            hasSmallState: stage.memory.momentBits == 8,
+            kind: stage.optimizer, hasSmallState: stage.memory.momentBits == 8, averageDecay: stage.average?.decay,
+            sharding: recipe.sharding ?? .none, ranks: mesh.data, everyone: mesh.everyone, blocks: model.store.blocks,
             rateFactor: { name in
                 (stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1) * decay.factor(name)
             })
+        try mesh.cut(model.store)
         if stage.memory.recomputed.contains(.decoder), !model.decoder.canRecompute {
             throw TrainingError.cannotRecompute(stage: stage.name)
         }
+        if let regions = stage.regions, regions.look > 0, stage.memory.recomputed.contains(.decoder) {
+            throw TrainingError.cannotLook(stage: stage.name)
+        }
+        if recipe.sharding == .full, mesh.data.size > 1, !model.decoder.canRecompute {
+            throw TrainingError.cannotSpread(stage: stage.name)
+        }
         let processor = try stage.pictures?.limited(processor) ?? processor
-        training = TrainingStep(
+        var training = TrainingStep(
             model: model, optimizer: optimizer, memory: stage.memory, threads: threads,
             regions: heads.flatMap { heads in stage.regions.map { (heads, $0) } })
+        training.loss = stage.loss
+        training.dropPath = stage.dropPath
+        self.training = training
         setupBytes = TensorMemory.held
         seed = recipe.stageSeed(index)
         let mixture = SampleMixture(try stage.data.opened(for: processor), seed: seed)
         let withRegions = heads != nil
-        queue = SampleQueue(
-            first: cursor.waiting, next: cursor.next, workers: recipe.workers, capacity: stage.batch.lookAhead * 2
+        let ranks = mesh.everyone
+        let queue = SampleQueue(
+            first: cursor.waiting, next: cursor.next, workers: recipe.workers,
+            capacity: stage.batch.lookAhead * 2 / ranks.size + SampleExchange.perRank, share: (ranks.rank, ranks.size),
+            watch: .init(patience: .seconds(recipe.sampleTimeout), over: mixture)
         ) { number in
             PreparedSample(number, mixture.place(number), processor, withRegions: withRegions)
         }
+        exchange = SampleExchange(queue, ranks)
         packer = BatchPacker(stage.batch, from: cursor)
     }
 
     var cursor: DataCursor { packer.cursor }
 
-    /// Waits for the next batch.
-    func nextBatch() -> BatchPacker.Step { packer.step(queue.pop) }
+    /// Waits for the next batch, of which this rank gets what it needs.
+    ///
+    /// - Parameter isWhole: whether every rank gets all of it.
+    func nextBatch(isWhole: Bool = false) throws -> BatchPacker.Step {
+        var step = try packer.step(exchange.next)
+        let deal = training.deal(step.microBatches, cost: cost.operations)
+        step.deal = deal
+        let counts = step.microBatches.map(\.count), ranks = mesh.everyone.size
+        let all = counts.enumerated().flatMap { number, count in
+            (0..<count).map { BatchDeal.Place(microBatch: number, index: $0) }
+        }
+        let perRow = ranks / mesh.data.size
+        let needs = (0..<ranks).map { isWhole ? all : deal.needed(by: $0 / perRow, counts) }
+        try exchange.deliver(&step, to: needs, waiting: packer.cursor.waiting)
+        return step
+    }
 
     /// - Parameter history: the losses of the stage so far.
     func run(_ batch: BatchPacker.Step, stageStep: Int, history: LossHistory) throws -> (
@@ -86,23 +126,34 @@ final class StageRunner {
     ) {
         let rate = stage.learningRate * stage.schedule.factor(step: stageStep, of: stage.steps)
         let report = try training(
-            batch.microBatches.map { $0.compactMap(\.sequence) }, regions: Self.regions(of: batch.microBatches),
-            rate: rate, clip: stage.clip, limit: stage.skipSpikes.flatMap(history.limit),
+            batch.microBatches, deal: batch.deal, rate: rate, clip: stage.clip,
+            limit: stage.skipSpikes.flatMap(history.limit),
             seed: seed ^ UInt64(stageStep) &* 0xD1B5_4A32_D192_ED03)
         return (report, rate)
     }
 
+    /// What the log tells of a step beside what it did: how much work it was, how full its rows were, where its data came
+    /// from and, where asked for, how the gradients' norm is made up.
+    func describe(_ batch: BatchPacker.Step, in record: inout StepRecord) throws {
+        record.operations = batch.microBatches.reduce(0) { $0 + cost.operations($1.amount) }
+        record.room = stage.batch.tokens * stage.batch.accumulation
+        for sample in batch.microBatches.joined() {
+            record.sources[sample.source, default: SourceShare()] += SourceShare(
+                samples: 1, tokens: sample.amount.tokens)
+        }
+        if !record.report.isApplied { record.lostSamples = batch.microBatches.joined().map(\.id) }
+        guard record.isLogged else { return }
+        record.gradientNorms = try optimizer.gradientNorms(total: record.report.gradientNorm) { [model] name in
+            name.hasPrefix(RegionHeads.prefix) ? "regions" : ParameterSelection.Part(model.part(name)).rawValue
+        }
+    }
+
     /// The gradients of a step, which changes nothing.
     func gradients(of rows: [[PreparedSample]]) throws -> StepReport {
-        try training.accumulate(rows.map { $0.compactMap(\.sequence) }, regions: Self.regions(of: rows), seed: nil)
+        try training.accumulate(rows, deal: nil, seed: nil)
     }
 
-    /// What is known of the pictures of each sequence.
-    private static func regions(of rows: [[PreparedSample]]) -> [[RegionTargets?]] {
-        rows.map { $0.compactMap { $0.sequence == nil ? nil : .some($0.regions) } }
-    }
-
-    func stop() { queue.stop() }
+    func stop() { exchange.stop() }
 }
 
 extension Recipe {
@@ -150,22 +201,26 @@ extension PreparedSample {
         _ number: Int, _ place: (source: any TrainingDataSource, index: Int), _ processor: any ConversationProcessor,
         withRegions: Bool = false
     ) {
-        self.number = number
-        let sample: TrainingSample
+        let sample: TrainingSample, source = place.source.name
         do { sample = try place.source.sample(at: place.index) } catch {
-            id = place.source.id(of: place.index)
-            result = .failure(SkippedSample(id: id, reason: .unreadable, message: "\(error)"))
+            let id = place.source.id(of: place.index)
+            self.init(
+                number: number, id: id, source: source,
+                result: .failure(SkippedSample(id: id, reason: .unreadable, message: "\(error)")))
             return
         }
-        id = sample.id
         do {
             let sequence = try processor.process(sample.conversation, .training)
-            result = .success(sequence)
-            if withRegions, !sample.regions.isEmpty {
-                regions = RegionTargets(sequence, pictures: sample.regions)
-            }
+            let regions =
+                withRegions && !sample.regions.isEmpty
+                ? RegionTargets(
+                    sequence, pictures: sample.regions, about: sample.about, reads: sample.reads,
+                    tokenizer: processor.tokenizer) : nil
+            self.init(number: number, id: sample.id, source: source, result: .success(sequence), regions: regions)
         } catch {
-            result = .failure(SkippedSample(id: id, reason: .unprocessable, message: "\(error)"))
+            self.init(
+                number: number, id: sample.id, source: source,
+                result: .failure(SkippedSample(id: sample.id, reason: .unprocessable, message: "\(error)")))
         }
     }
 }

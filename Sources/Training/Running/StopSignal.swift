@@ -9,8 +9,13 @@ public enum StopSignal {
     public static var isRaised: Bool { received.load(ordering: .relaxed) != 0 }
 
     /// The signal's name, if one came.
-    public static var name: String? {
-        switch received.load(ordering: .relaxed) {
+    public static var name: String? { name(of: number) }
+
+    /// The signal's number; 0 if none came.
+    static var number: Int { Int(received.load(ordering: .relaxed)) }
+
+    static func name(of number: Int) -> String? {
+        switch Int32(number) {
         case SIGINT: "SIGINT"
         case SIGTERM: "SIGTERM"
         default: nil

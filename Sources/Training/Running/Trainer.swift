@@ -1,7 +1,7 @@
 internal import Foundation
 internal import Models
 internal import NN
-internal import Torch
+public import Torch
 
 /// Runs a recipe from its first stage to its last, or from where an earlier run stopped.
 public final class Trainer: RecipeTrainer {
@@ -21,24 +21,46 @@ public final class Trainer: RecipeTrainer {
     var adapters: LowRankAdapters?
     private let resumedFrom: URL?
     private let heldOut: HeldOutLoss?
+    private let questions: HeldOutQuestions?
+    private let outline: ModelOutline
+    /// The recipe's text with all replacements.
+    private let text: String
     private let threads: WorkerThreads
+    /// The processes that train together.
+    let group: ProcessGroup
+    private let mesh: RankMesh
     /// Asked before every step.
     public var shouldStop: () -> Bool = { StopSignal.isRaised }
     /// Called before each step with the number of those done: tests do harm here.
     var willStep: (Int) throws -> Void = { _ in }
+    /// Called with the ids of each step's samples, micro-batch by micro-batch.
+    var didPack: ([[String]]) -> Void = { _ in }
 
     /// Reads the model and, when resuming, the newest whole checkpoint of the recipe's output.
     ///
+    /// - Parameter group: the processes that train together; of them, rank 0 tells the observer and writes.
     /// - Throws: `CheckpointError.exists` when the output holds a run and `resume` is false.
-    public init(_ loaded: Recipe.Loaded, resume: Bool, observer: any TrainingObserver) throws {
+    public init(
+        _ loaded: Recipe.Loaded, resume: Bool, observer: any TrainingObserver, group: ProcessGroup = .alone
+    ) throws {
         try loaded.recipe.requireSupport()
         var recipe = loaded.recipe
-        try recipe.resolveRates(ModelOutline(loaded.recipe.model))
+        outline = try ModelOutline(loaded.recipe.model)
+        text = loaded.text
+        recipe.resolveRates(outline)
         self.recipe = recipe
-        self.observer = observer
+        try recipe.requireParallel(ranks: group.size)
+        let rows = group.size / recipe.parallel.tensor
+        for stage in recipe.stages where !stage.batch.accumulation.isMultiple(of: rows) {
+            throw TrainingError.ranks(stage: stage.name, microBatches: stage.batch.accumulation, ranks: rows)
+        }
+        try recipe.requireSharding(ranks: rows)
+        mesh = try RankMesh(group, recipe.parallel)
+        self.group = group
+        self.observer = group.isMain ? observer : SilentObserver()
         threads = WorkerThreads(recipe.threads)
         checkpoints = CheckpointStore(output: URL(fileURLWithPath: recipe.output), keep: recipe.keep)
-        let start = try checkpoints.begin(loaded, resume: resume, observer)
+        let start = try checkpoints.begin(loaded, resume: resume, observer, group: group)
         state = start.state
         resumedFrom = start.resumedFrom
         files = start.files
@@ -51,12 +73,20 @@ public final class Trainer: RecipeTrainer {
             ? try recipe.heldOut.map { [recipe, processor] in
                 try HeldOutLoss($0, recipe: recipe, processor: processor)
             } : nil
+        questions =
+            needsHeldOut
+            ? try recipe.heldOut.map { [recipe, processor] in
+                try HeldOutQuestions($0, seed: recipe.seed, processor: processor)
+            } : nil
         let precision = recipe.precision.dtype, keepsWeights = recipe.keepsWeights
         func load(_ folder: ModelFolder) throws -> VisionLanguageModel {
             if folder.adapter != nil {
                 throw CheckpointError.adapter(folder: folder.url.path)
             }
-            return try folder.loadModel(dtype: keepsWeights ? precision : .float32, writable: !keepsWeights)
+            let quantized = try recipe.quantizedNames(folder.family)
+            return try folder.loadModel(dtype: keepsWeights ? precision : .float32, writable: !keepsWeights) {
+                quantized.contains($0)
+            }
         }
         switch (resumedFrom, recipe.model.start) {
         case (.some, _):
@@ -67,6 +97,7 @@ public final class Trainer: RecipeTrainer {
             model = try description.family.makeModel(
                 ParameterStore(.random(seed: recipe.seed), dtype: .float32, writable: true))
         }
+        try mesh.require(model.store, hasExperts: model.decoder.configuration.experts != nil)
         masters = keepsWeights ? [:] : model.store.valuesByName
         if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom)) { $1 } }
     }
@@ -75,12 +106,13 @@ public final class Trainer: RecipeTrainer {
 
     /// Trains until the last stage is done or a signal asks to stop.
     public func run() throws -> Outcome {
+        try tellFacts()
         var last = resumedFrom
         while state.stage < recipe.stages.count {
             let stage = recipe.stages[state.stage]
             if state.stageStep < stage.steps {
-                let (folder, isStopped) = try run(stage)
-                if isStopped { return .stopped(checkpoint: folder.path, signal: StopSignal.name) }
+                let (folder, stop) = try run(stage)
+                if let stop { return .stopped(checkpoint: folder.path, signal: stop.signal) }
                 last = folder
             }
             try leave(stage)
@@ -97,48 +129,90 @@ public final class Trainer: RecipeTrainer {
     public var step: Int { state.step }
 
     /// Measures the model as it is on the held-out samples; nil where the recipe asks for no such thing.
-    public func evaluate() throws -> EvaluationRecord? { try heldOut?(model, threads: threads, step: state.step) }
+    public func evaluate() throws -> EvaluationRecord? {
+        try heldOut?(model, threads: threads, group: group, step: state.step)
+    }
+
+    /// Says what the run is, with the speed that it could have at best.
+    private func tellFacts() throws {
+        let own = try MatrixSpeed.quick(recipe.precision.dtype, threads: threads)
+        let rates = try group.gathered([own], for: "measuring the machine", timeout: ProcessGroup.patience)
+        let machine = RunFacts.Machine(
+            recipe, ranks: group.size, matrixRate: rates.reduce(0) { $0 + $1[0] })
+        observer.begin(
+            RunFacts(
+                name: recipe.name, step: state.step, isResumed: resumedFrom != nil,
+                time: Date().timeIntervalSince1970, machine: machine, parameters: parameterCount, recipe: text))
+    }
+
+    /// Shows what the model answers to a few held-out samples.
+    private func answerQuestions(_ runner: StageRunner) throws {
+        // Where weights are spread or lie in pieces, no rank can answer by itself.
+        guard let questions, !runner.optimizer.isSpread, !mesh.divides else { return }
+        _ = try group.fromMain("answering held-out samples", timeout: ProcessGroup.patience) {
+            observer.answers(try questions(model), step: state.step)
+            return Data()
+        }
+    }
 
     /// A stage at its beginning, or where the state says.
     func makeRunner(_ index: Int) throws -> StageRunner {
         let stage = recipe.stages[index]
         return try StageRunner(
             stage, index: index, recipe: recipe, model: model, adapters: attachAdapters(stage), masters: masters,
-            processor: processor, cursor: state.cursor, threads: threads)
+            processor: processor, cursor: state.cursor, outline: outline, threads: threads, mesh: mesh)
     }
 
-    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, isStopped: Bool) {
+    /// Why a run ends before its last step.
+    private struct Stop {
+        var signal: String?
+    }
+
+    /// Whether any rank was asked to stop: all must do so after the same step.
+    private func agreedStop() throws -> Stop? {
+        let own = shouldStop() ? max(1, StopSignal.number) : 0
+        let all = try group.gathered([Double(own)], for: "agreeing to go on")
+        let signal = Int(all.joined().max() ?? 0)
+        return signal == 0 ? nil : Stop(signal: StopSignal.name(of: signal))
+    }
+
+    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, stop: Stop?) {
         let runner = try makeRunner(state.stage)
         defer { runner.stop() }
         // The optimiser holds what learns; and what bf16 gives back exactly need not be held twice.
         for name in runner.optimizer.names { masters[name] = nil }
         try forgetExactMasters()
+        try spread(runner)
         if let resumedFrom, state.stageStep > 0 { try CheckpointStore.restore(runner.optimizer, from: resumedFrom) }
         observer.begin(summary(stage, runner))
         // A stage that goes on was looked at when it began.
         var isChecked = state.stageStep > 0
         var clock = ContinuousClock.now
         while state.stageStep < stage.steps {
-            if shouldStop() { return (try save(runner), true) }
-            let batch = runner.nextBatch()
+            if let stop = try agreedStop() { return (try save(runner), stop) }
+            let batch = try runner.nextBatch(isWhole: !isChecked)
             let waited = (ContinuousClock.now - clock).seconds
+            didPack(batch.microBatches.map { $0.map(\.id) })
             if !isChecked { isChecked = try check(batch, runner) }
             try willStep(state.step)
             let (report, rate) = try runner.run(
                 batch, stageStep: state.stageStep, history: state.losses ?? LossHistory())
             let now = ContinuousClock.now
             try account(report, batch, runner, seconds: (now - clock).seconds)
-            observer.step(
-                StepRecord(
-                    step: state.step, stage: stage.name, stageStep: state.stageStep, stageSteps: stage.steps,
-                    rate: rate,
-                    report: report, seconds: (now - clock).seconds, waited: waited,
-                    skippedSteps: state.counters.skippedSteps,
-                    skippedSamples: state.counters.skippedSamples.values.reduce(0, +),
-                    isLogged: state.stageStep % stage.logEvery == 0 || state.stageStep == stage.steps))
+            var record = StepRecord(
+                step: state.step, stage: stage.name, stageStep: state.stageStep, stageSteps: stage.steps, rate: rate,
+                report: report, seconds: (now - clock).seconds, waited: waited,
+                trainedSeconds: state.counters.seconds, skippedSteps: state.counters.skippedSteps,
+                skippedSamples: state.counters.skippedSamples.values.reduce(0, +),
+                isLogged: state.stageStep % stage.logEvery == 0 || state.stageStep == stage.steps)
+            try runner.describe(batch, in: &record)
+            observer.step(record)
             let isLast = state.stageStep == stage.steps
             if let heldOut, stage.evaluateEvery > 0, isLast || state.stageStep % stage.evaluateEvery == 0 {
-                observer.evaluation(try heldOut(model, threads: threads, step: state.step))
+                let measured = try heldOut(model, threads: threads, group: group, step: state.step)
+                observer.evaluation(measured)
+                if isLast || state.stageStep % stage.checkpointEvery == 0 { state.noteBest(measured) }
+                try answerQuestions(runner)
             }
             // Evaluations and checkpoints are no part of the next step's time.
             defer { clock = .now }
@@ -146,7 +220,8 @@ public final class Trainer: RecipeTrainer {
         }
         let folder = try save(runner)
         masters.merge(try runner.optimizer.release()) { $1 }
-        return (folder, false)
+        try mesh.unite(model.store)
+        return (folder, nil)
     }
 
     /// Counts what a step did, and stops a run that goes wrong.
@@ -162,6 +237,10 @@ public final class Trainer: RecipeTrainer {
         state.counters.pictures += report.pictures
         state.counters.seenSamples += batch.seen
         state.counters.seconds += seconds
+        if report.halvedRows > 0 {
+            state.counters.halvedRows = (state.counters.halvedRows ?? 0) + report.halvedRows
+            observer.note("step \(state.step): \(report.halvedRows) rows did not fit into memory and were halved")
+        }
         for sample in batch.skipped { state.counters.skippedSamples[sample.reason.rawValue, default: 0] += 1 }
         if let last = batch.skipped.last {
             observer.skipped(batch.skipped, step: state.step)
@@ -185,8 +264,9 @@ public final class Trainer: RecipeTrainer {
         state.skippedInARow += 1
         let samples = batch.microBatches.joined().map(\.id)
         observer.note(
-            "step \(state.step) skipped: loss \(report.loss), gradient norm \(report.gradientNorm); samples "
-                + samples.joined(separator: ", "))
+            "step \(state.step) skipped: "
+                + (report.problem ?? "loss \(report.loss), gradient norm \(report.gradientNorm)")
+                + "; samples " + samples.joined(separator: ", "))
         if state.skippedInARow > recipe.maxSkippedSteps {
             throw TrainingError.steps(skipped: state.skippedInARow, step: state.step, samples: samples)
         }
@@ -197,7 +277,13 @@ public final class Trainer: RecipeTrainer {
     ///
     /// - Returns: false where the batch has no picture to judge by; the next one will be looked at.
     private func check(_ batch: BatchPacker.Step, _ runner: StageRunner) throws -> Bool {
-        let check = try runner.check(batch)
+        let check: LearningCheck
+        do { check = try runner.check(batch) } catch let error as TorchError
+            where error.kind == .outOfMemory && runner.stage.memory.whenFull != .stop
+        {
+            observer.note("the batch does not fit into memory, so that the next one is looked at first: \(error)")
+            return false
+        }
         if check.pictures == 0, check.reachesAllButVision, state.stageStep < Self.stepsUntilPictures { return false }
         observer.note(
             "first batch: \(check.samples) samples, \(check.tokens) tokens, \(check.patches) patches; loss on "
@@ -215,11 +301,21 @@ public final class Trainer: RecipeTrainer {
     /// Steps without a picture after which a stage that trains the vision part is taken for one that has none.
     private static let stepsUntilPictures = 20
 
+    /// Leaves each rank its share of the blocks' weights, where the recipe says so.
+    private func spread(_ runner: StageRunner) throws {
+        try runner.optimizer.spread()
+        guard runner.optimizer.isSpread, recipe.precision == .f32 else { return }
+        // In float32 these are the weights themselves.
+        for parameter in model.store.blocks.joined() where !parameter.isConstant { masters[parameter.name] = nil }
+    }
+
     /// Frees float32 copies of frozen weights that equal what the passes compute with.
     private func forgetExactMasters() throws {
         guard recipe.precision != .f32, adapters == nil else { return }
         for parameter in model.store.parameters {
-            guard let master = masters[parameter.name], !parameter.tensor.requiresGradient else { continue }
+            // Of what lies in pieces, all ranks would have to find the same.
+            guard let master = masters[parameter.name], !parameter.tensor.requiresGradient, parameter.partition == nil
+            else { continue }
             let isExact = try withoutGradient {
                 try (parameter.tensor.to(.float32) - master).abs().amax().item() == 0
             }
@@ -230,13 +326,24 @@ public final class Trainer: RecipeTrainer {
     private func save(_ runner: StageRunner) throws -> URL {
         var frozen: [String: Tensor] = [:]
         if recipe.precision != .f32, adapters == nil {
-            frozen = masters.filter { runner.optimizer.gradient(of: $0.key) == nil }
+            frozen = masters.filter { !runner.optimizer.learns($0.key) }
         }
-        let folder = try checkpoints.save(
-            files: files, optimizer: runner.optimizer, masters: frozen, state: state, dtype: recipe.precision.dtype,
-            writeWeights: writeWeights)
-        observer.checkpoint(folder, step: state.step)
-        return folder
+        // What each rank holds a share of comes together before one of them writes.
+        let state = self.state, sources = try runner.optimizer.tensorSources()
+        let weights = try runner.optimizer.spreadWeights().merging(mesh.wholeWeights(model.store)) { $1 }
+        let averages = try runner.optimizer.averages()
+        return try group.folderFromMain("saving a checkpoint") {
+            let folder = try checkpoints.save(
+                files: files, optimizer: sources, masters: frozen, state: state, dtype: recipe.precision.dtype,
+                writeWeights: { folder in
+                    try writeWeights(to: folder, replacing: weights)
+                    if !averages.isEmpty {
+                        try writeAverage(to: folder, replacing: weights.merging(averages) { $1 })
+                    }
+                })
+            observer.checkpoint(folder, step: state.step)
+            return folder
+        }
     }
 
     func summary(_ stage: Recipe.Stage, _ runner: StageRunner) -> StageSummary {
@@ -245,19 +352,19 @@ public final class Trainer: RecipeTrainer {
         for parameter in model.store.parameters {
             let part = ParameterSelection.Part(model.part(parameter.name)).rawValue
             let learning =
-                (selection.contains(parameter.name) ? parameter.count : 0)
-                + (parameter.adapter.map { $0.down.count + $0.up.count } ?? 0)
+                (selection.contains(parameter.name) ? parameter.wholeShape.reduce(1, *) : 0)
+                + (parameter.adapter?.parameters.reduce(0) { $0 + $1.count } ?? 0)
             if let index = parts.firstIndex(where: { $0.part == part }) {
                 parts[index].learning += learning
-                parts[index].all += parameter.count
+                parts[index].all += parameter.wholeShape.reduce(1, *)
             } else {
-                parts.append((part, learning, parameter.count))
+                parts.append((part, learning, parameter.wholeShape.reduce(1, *)))
             }
         }
         return StageSummary(
             name: stage.name, index: state.stage, stages: recipe.stages.count, steps: stage.steps,
             done: state.stageStep, learning: runner.optimizer.parameterCount,
-            parameters: model.store.parameters.reduce(0) { $0 + $1.count }, parts: parts)
+            parameters: model.store.parameters.reduce(0) { $0 + $1.wholeShape.reduce(1, *) }, parts: parts)
     }
 }
 
@@ -274,11 +381,10 @@ extension ParameterStore {
 extension Optimizer {
     /// Names of parameters whose collected gradient is nothing at all.
     func unreached() throws -> [String] {
-        try groups.flatMap(\.slots).filter { slot in
+        try largestGradients().filter { parameter, gradient in
             // Of the region heads a batch without writing or charts leaves parts idle, and the gradient of a single
             // number, such as a gate, may round to zero.
-            try !slot.parameter.name.hasPrefix(RegionHeads.prefix) && slot.parameter.count > 1
-                && slot.gradient.abs().amax().item() == 0
+            !parameter.name.hasPrefix(RegionHeads.prefix) && parameter.count > 1 && gradient == 0
         }.map(\.parameter.name)
     }
 }

@@ -6,6 +6,14 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
     case steps(skipped: Int, step: Int, samples: [String])
     case samples(skipped: Int, seen: Int, last: SkippedSample)
     case cannotRecompute(stage: String)
+    case cannotSpread(stage: String)
+    /// Micro-batches that cannot be dealt out evenly.
+    case ranks(stage: String, microBatches: Int, ranks: Int)
+    case cannotLook(stage: String)
+    /// Ranks that do not understand each other.
+    case exchange(String)
+    /// A model whose parts cannot be divided by the ranks that a recipe wants to divide them.
+    case indivisible([String])
     /// What the look at the first batch found.
     case check(stage: String, problems: [String])
 
@@ -25,6 +33,18 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
         case .cannotRecompute(let stage):
             "stage '\(stage)': the decoder's layers cannot be computed again, because it has experts or gated "
                 + "cross-attention; leave decoder out of memory.recompute"
+        case .cannotSpread(let stage):
+            "stage '\(stage)': the weights of the decoder's layers cannot be spread over ranks, because it has experts or "
+                + "gated cross-attention; use sharding: {kind: optimizer}"
+        case .ranks(let stage, let microBatches, let ranks):
+            "stage '\(stage)': batch.accumulation is \(microBatches), and \(ranks) ranks share the micro-batches of a "
+                + "step; make it a multiple of \(ranks)"
+        case .cannotLook(let stage):
+            "stage '\(stage)': attention that is told where to look (regions.look) cannot be computed again in the "
+                + "backward pass; leave decoder out of memory.recompute, or set regions.look to 0"
+        case .exchange(let problem): "samples could not be exchanged between ranks: \(problem)"
+        case .indivisible(let problems):
+            "this model cannot be divided as parallel says:\n  " + problems.joined(separator: "\n  ")
         case .check(let stage, let problems):
             "stage '\(stage)' would go wrong: \(problems.joined(separator: "; "))"
         }

@@ -1,4 +1,5 @@
 import Data
+import Evaluation
 import Foundation
 import Models
 
@@ -26,7 +27,7 @@ struct DemoPage {
             <body>
             <header>
             <h1>Omma</h1>
-            <p>Fresh pictures, one question each, answered by <b>\(Self.escaped(model))</b>.</p>
+            <p>Fresh pictures, one question each, answered by <b>\(HTMLText.escaped(model))</b>.</p>
             <p class="score"><b>\(right)</b> of \(results.count) right</p>
             </header>
             <main>
@@ -60,7 +61,7 @@ struct DemoPage {
             \(overlay(result))</div></div>
             <div class="words">
             <p class="tags"><span class="task">\(result.task.rawValue)</span>\(mark)</p>
-            <h2\(language)>\(Self.escaped(result.question))</h2>
+            <h2\(language)>\(HTMLText.escaped(result.question))</h2>
             <dl><dt>Answer</dt><dd class="answer"\(language)>\(text(result.answer, hasSwatches: true))</dd>
             \(result.isRight && !Self.hasBoxes(result.truth) ? "" : truth)</dl>
             </div>
@@ -91,33 +92,17 @@ struct DemoPage {
     private func text(_ answer: String, hasSwatches: Bool) -> String {
         let boxes = Scoring.boxes(in: answer)
         guard !boxes.isEmpty else {
-            let plain = Self.escaped(DemoResult.plain(answer))
+            let plain = HTMLText.escaped(DemoResult.plain(answer))
             return plain.isEmpty ? "<i>nothing</i>" : plain
         }
         // Many places are told by the overlay; their numbers would only bury the names.
         let isShort = boxes.count <= 2
         let items = boxes.enumerated().map { index, item in
             let swatch = hasSwatches ? "<i class=\"swatch\" style=\"background:\(Self.colour(index))\"></i>" : ""
-            let name = item.name.map { Self.escaped($0) } ?? (isShort ? "" : "\(index + 1)")
+            let name = item.name.map { HTMLText.escaped($0) } ?? (isShort ? "" : "\(index + 1)")
             let place = isShort ? " <code>\(item.box.text)</code>" : ""
             return "<li title=\"\(item.box.text)\">\(swatch)\(name)\(place)</li>"
         }
         return "<ul\(isShort ? "" : " class=\"many\"")>\(items.joined())</ul>"
-    }
-
-    /// Text of models and pictures, which may hold anything.
-    static func escaped(_ text: String) -> String {
-        var result = ""
-        for character in text {
-            switch character {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            case "'": result += "&#39;"
-            default: result.append(character)
-            }
-        }
-        return result
     }
 }

@@ -13,6 +13,11 @@ import Torch
 struct AdapterTests {
     private static let golden = Fixtures.goldens.appending(path: "lora_small")
 
+    /// The tokens whose scores a golden of adapters keeps: every sixth.
+    static func kept(_ scores: Tensor) throws -> Tensor {
+        try scores.indexSelect(0, Tensor(Array(stride(from: 0, to: scores.shape[0], by: 6))))
+    }
+
     /// The scores of the golden's prompt, `[tokens, vocabulary]`.
     private func logits(_ folder: ModelFolder) throws -> Tensor {
         let picture = try Image(contentsOf: TinyQwen2VL.url.appending(path: "images/small_a.png").path)
@@ -28,8 +33,8 @@ struct AdapterTests {
         let folder = try ModelFolder(Self.golden)
         #expect(folder.weights.lastPathComponent == "qwen2vl_small")
         let plain = try logits(ModelFolder(TinyQwen2VL.url)), adapted = try logits(folder)
-        #expect(try largestDifference(plain, file.tensor("base_logits")) < 1e-3)
-        #expect(try largestDifference(adapted, file.tensor("logits")) < 1e-3)
+        #expect(try largestDifference(Self.kept(plain), file.tensor("base_logits")) < 1e-3)
+        #expect(try largestDifference(Self.kept(adapted), file.tensor("logits")) < 1e-3)
         #expect(try largestDifference(adapted, plain) > 0.5)
         let named = try logits(ModelFolder(TinyQwen2VL.url, adapter: Self.golden))
         #expect(try named.isEqual(to: adapted))
@@ -115,7 +120,7 @@ struct AdapterTests {
 
     @Test(
         "Fields that change the mathematics are refused by name",
-        arguments: ["use_dora", "fan_in_fan_out", "modules_to_save", "bias", "peft_type", "alpha_pattern", "r"])
+        arguments: ["fan_in_fan_out", "modules_to_save", "bias", "peft_type", "alpha_pattern", "r"])
     func refusedFields(_ field: String) throws {
         let values: [String: Any] = [
             "modules_to_save": ["lm_head"], "bias": "all", "peft_type": "IA3", "alpha_pattern": ["q_proj": 3], "r": 0,

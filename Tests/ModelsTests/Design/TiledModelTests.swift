@@ -96,7 +96,8 @@ import Torch
     }
 
     @Test func videosAreErrors() throws {
-        let tiny = try TinyTiled("internvl_chat")
+        // InternVL2 takes them as numbered frames.
+        let tiny = try TinyTiled("NVLM_D")
         let video = Video(frames: [.noise(width: 16, height: 16, seed: 1)], framesPerSecond: 2)
         #expect(throws: ProcessingError.self) {
             try tiny.processor.process([Message(.user, [.video(video)])], ProcessingOptions())

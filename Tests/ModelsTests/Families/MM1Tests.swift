@@ -47,6 +47,7 @@ import Torch
     @Test(arguments: [
         #"{"type": "c-abstractor", "tokens": 4, "hidden_size": 16, "depth": 1}"#,
         #"{"type": "average-pool", "tokens": 4}"#, #"{"type": "attention-pool", "tokens": 5, "heads": 4}"#,
+        #"{"type": "mlp"}"#,
     ]) func everyConnectorSeesThePicture(_ connector: String) throws {
         let design = try Self.design(Self.configuration(connector))
         let model = try design.makeModel(ParameterStore(.random(seed: 4)))
@@ -65,6 +66,22 @@ import Torch
         #expect(sequence.imageTokenCount == 5 * 4)
         let model = try design.makeModel(ParameterStore(.random(seed: 4)))
         #expect(try model.hiddenStates(ModelInput([sequence])).shape == [sequence.rows.count, 32])
+    }
+
+    @Test func picturesThatAreNoSquares() throws {
+        func pixels(_ extra: String) throws -> Tensor {
+            try Self.sequence(Self.design(Self.configuration(extra: extra)), 90, 30).items[0].pixels
+        }
+        let stretched = try pixels(""), padded = try pixels(#", "image_fit": "pad""#)
+        let cropped = try pixels(#", "image_fit": "center-crop""#)
+        #expect(try stretched.isEqual(to: pixels(#", "image_fit": "stretch""#)))
+        #expect(padded.shape == stretched.shape && cropped.shape == stretched.shape)
+        // The field above a flat picture is as good as nothing; those of the others are picture.
+        #expect(try padded.slice(2, 0..<4).abs().amax().item() < 0.02)
+        #expect(try stretched.slice(2, 0..<4).abs().amax().item() > 0.1)
+        #expect(try !cropped.isEqual(to: stretched))
+        #expect(throws: ConfigurationError.self) { try pixels(#", "image_fit": "tile""#) }
+        #expect(throws: ConfigurationError.self) { try pixels(#", "image_fit": "pad", "sub_images": 2"#) }
     }
 
     @Test func anAutoregressiveTowerServes() throws {
@@ -116,6 +133,7 @@ import Torch
         (#"{"type": "average-pool", "tokens": 5}"#, false, "", "connector.tokens"),
         (#"{"type": "average-pool", "tokens": 25}"#, false, "", "connector.tokens"),
         (#"{"type": "attention-pool", "tokens": 5, "heads": 5}"#, false, "", "connector.heads"),
+        (#"{"type": "mlp", "tokens": 5}"#, false, "", "connector.tokens"),
         (#"{"type": "average-pool", "tokens": 4, "depth": 2}"#, false, "", "connector.depth"),
         (#"{"type": "average-pool", "tokens": 4}"#, true, #", "feature_layer": -4"#, "feature_layer"),
         (#"{"type": "average-pool", "tokens": 4}"#, true, #", "chat_format": "raw""#, "chat_format"),

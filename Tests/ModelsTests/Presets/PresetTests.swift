@@ -12,6 +12,8 @@ import Torch
         ("internvl2-1b", "0.9"), ("internvl2-2b", "2.2"), ("internvl2-4b", "4.1"), ("internvl2-8b", "8.1"),
         ("internvl2-26b", "25.5"), ("internvl2-40b", "40.1"), ("internvl2-76b", "76.3"),
         ("qwen-vl-7b", "9.66"), ("qwen2-vl-2b", "2.21"), ("qwen2-vl-7b", "8.29"), ("qwen2-vl-72b", "73.4"),
+        ("clip-vit-l-14", "0.4276"), ("clip-vit-l-14-336", "0.4279"), ("siglip-b-16-224", "0.2032"),
+        ("siglip-so400m-14-384", "0.878"),
     ]
 
     @Test(arguments: published) func totalsAreThePublishedOnes(name: String, total: String) throws {
@@ -36,6 +38,8 @@ import Torch
     /// NaViT's paper names sizes of ViT, whose towers have these numbers (Dosovitskiy et al. 2021, table 1).
     static let encoders: [(name: String, total: String)] = [
         ("navit-b-32", "0.09"), ("navit-b-16", "0.09"), ("navit-l-16", "0.30"),
+        // AIM's names round these: 12 · layers · width² and the patches' own.
+        ("aim-600m", "0.68"), ("aim-1b", "1.21"), ("aim-3b", "2.72"), ("aim-7b", "6.45"),
     ]
 
     @Test(arguments: encoders) func encodersHaveTheSizeOfTheirTransformer(name: String, total: String) throws {

@@ -65,19 +65,19 @@ import Torch
         let model = try ModelOutline(Preset.named("qwen2-vl-7b").family())
         let loaded = try recipe("qwen2-vl-7b"), stage = loaded.stages[0]
         let trained = TrainedShare(["all"], of: model), row = RowShape(stage, model)
-        func memory(_ zero: Int, tensor: Int = 1, checkpointed: Bool = false) -> MemoryPlan {
+        func memory(_ kind: ShardingKind, tensor: Int = 1, checkpointed: Bool = false) -> MemoryPlan {
             var sharding = Sharding(devices: 8)
-            (sharding.zero, sharding.tensorParallel, sharding.isCheckpointed) = (zero, tensor, checkpointed)
+            (sharding.kind, sharding.tensorParallel, sharding.isCheckpointed) = (kind, tensor, checkpointed)
             return MemoryPlan(row, model, trained, precision: .bf16, sharding: sharding, isFused: false)
         }
-        let plain = memory(0), count = Double(model.count)
+        let plain = memory(.none), count = Double(model.count)
         #expect(plain.weights == 2 * count && plain.gradients == 4 * count && plain.optimizer == 12 * count)
-        #expect(memory(1).optimizer == plain.optimizer / 8 && memory(1).gradients == plain.gradients)
-        #expect(memory(2).gradients == plain.gradients / 8 && memory(2).weights == plain.weights)
-        #expect(memory(3).weights == plain.weights / 8)
-        #expect(memory(0, tensor: 8).weights == plain.weights / 8)
-        #expect(memory(0, checkpointed: true).activations < plain.activations / 5)
-        #expect(memory(3).total < memory(2).total && memory(2).total < memory(1).total)
+        #expect(memory(.optimizer).optimizer == plain.optimizer / 8 && memory(.optimizer).gradients == plain.gradients)
+        #expect(memory(.gradients).gradients == plain.gradients / 8 && memory(.gradients).weights == plain.weights)
+        #expect(memory(.full).weights == plain.weights / 8)
+        #expect(memory(.none, tensor: 8).weights == plain.weights / 8)
+        #expect(memory(.none, checkpointed: true).activations < plain.activations / 5)
+        #expect(memory(.full).total < memory(.gradients).total && memory(.gradients).total < memory(.optimizer).total)
     }
 
     @Test func aPlanThatDoesNotFitSaysWhatWould() throws {

@@ -14,7 +14,7 @@ struct ModuleVerifier: FolderVerifier {
     private static let modules: [any GoldenModule.Type] = [
         CLIPVisionModule.self, SiglipVisionModule.self, NaViTModule.self, CAbstractorModule.self,
         AveragePoolModule.self, AttentionPoolModule.self, PerceiverModule.self, MixtureModule.self, FlamingoModule.self,
-        MllamaModule.self,
+        MllamaModule.self, ContrastiveModule.self,
     ]
 
     static func matches(_ contents: GoldenContents) -> Bool {

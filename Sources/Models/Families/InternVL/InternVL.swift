@@ -18,6 +18,7 @@ extension ModelDesign {
         readPreprocessor = TiledConfiguration.readPreprocessor
         var placement = PicturePlacement(before: "<img>", after: "</img>", placeholder: "<IMG_CONTEXT>")
         placement.addsNewline = true
+        placement.frameLabel = "Frame"
         self.placement = placement
     }
 

@@ -11,7 +11,7 @@ extension Qwen2VLConfiguration {
         switch part {
         case .visionTower: vision?.summary
         case .connector: merger?.summary
-        case .embedding, .decoder, .head, .crossAttention, .other: decoder.description(of: part)
+        case .textTower, .embedding, .decoder, .head, .crossAttention, .other: decoder.description(of: part)
         }
     }
 }

@@ -1,0 +1,42 @@
+// Declarations in place of Gloo's headers, which libtorch's wheel lacks though its library holds all of Gloo.
+//
+// ProcessGroupGloo.hpp names these types behind pointers only, and nothing here is ever made or called outside of
+// libtorch, so that their layout does not matter.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gloo {
+
+class Context {
+   public:
+    void setTimeout(std::chrono::milliseconds timeout);
+};
+
+namespace transport {
+
+class Device;
+
+class UnboundBuffer {
+   public:
+    virtual ~UnboundBuffer();
+};
+
+}  // namespace transport
+
+namespace rendezvous {
+
+class Store {
+   public:
+    virtual ~Store();
+    virtual void set(const std::string &key, const std::vector<char> &value) = 0;
+    virtual std::vector<char> get(const std::string &key) = 0;
+    virtual void wait(const std::vector<std::string> &keys) = 0;
+    virtual void wait(const std::vector<std::string> &keys, const std::chrono::milliseconds &timeout) = 0;
+};
+
+}  // namespace rendezvous
+}  // namespace gloo

@@ -1,0 +1,56 @@
+internal import CTorch
+
+/// A frozen matrix in 4 bits a value: NormalFloat in blocks of 64 whose scales are quantised once more (QLoRA, Dettmers et
+/// al. 2023, section 3), in the layout of bitsandbytes. It takes 4.13 bits a value.
+public struct QuantizedMatrix: Sendable {
+    public let shape: [Int]
+    /// The type that values come back in.
+    public let dtype: DType
+    /// Two values a byte, uint8.
+    private let codes: Tensor
+    /// One for each 64 values, uint8, and one for each 256 of those, float32.
+    private let scales: Tensor
+    private let outerScales: Tensor
+    /// What scales are counted from.
+    private let offset: Double
+
+    /// - Parameter matrix: `[out, in]`, float32 or bfloat16, on the CPU.
+    public init(_ matrix: Tensor) throws {
+        var results = [OpaquePointer?](repeating: nil, count: 3)
+        var offset = 0.0
+        try run("nf4_quantize", [matrix]) { ct_nf4_quantize(matrix.handle, &results, &offset, $0) }
+        let parts = results.compactMap { $0.map { Tensor(owning: $0) } }
+        (codes, scales, outerScales) = (parts[0], parts[1], parts[2])
+        self.offset = offset
+        shape = matrix.shape
+        dtype = matrix.dtype
+    }
+
+    /// The values, rounded: `[out, in]`.
+    public func values() throws -> Tensor {
+        try produce("nf4_dequantize", [codes]) { error in
+            withSizes(shape) { sizes, count in
+                ct_nf4_dequantize(
+                    codes.handle, scales.handle, outerScales.handle, offset, sizes, count, dtype.rawValue, error)
+            }
+        }
+    }
+
+    public var byteCount: Int { codes.byteCount + scales.byteCount + outerScales.byteCount }
+    /// Two values a byte, the first in the upper half: uint8.
+    public var packed: Tensor { codes }
+}
+
+extension Tensor {
+    /// `self · matrixᵀ + bias`: `[…, in]` gives `[…, out]`. The values come back for the product, and again for its
+    /// gradient; in between neither they nor `self` are kept.
+    public func linear(_ matrix: QuantizedMatrix, _ bias: Tensor? = nil) throws -> Tensor {
+        let fused = bias?.requiresGradient == true ? nil : bias
+        let output = try customFunction(inputs: [self]) {
+            [try linear(matrix.values(), fused)]
+        } backward: { gradients in
+            [try gradients[0].map { try $0.matmul(matrix.values()) }]
+        }[0]
+        return try fused == nil ? bias.map { try output + $0 } ?? output : output
+    }
+}

@@ -1,0 +1,120 @@
+internal import NN
+internal import Safetensors
+internal import Torch
+
+extension Optimizer {
+    /// Masters and moments of all that learns, by name: the same however they are spread. On ranks other than 0 empty
+    /// where each holds a share.
+    func tensorSources() throws -> [Safetensors.TensorSource] {
+        var sources: [(place: (Int, Int), source: Safetensors.TensorSource)] = []
+        var numbers: Set<Int> = []
+        for group in groups {
+            if numbers.insert(group.number).inserted {
+                sources.append(((group.number, -2), .init(name: "step.\(group.number)", tensor: group.step)))
+            }
+            for (prefix, moments) in [("first", group.first), ("second", group.second)] {
+                for code in moments?.codes ?? [] {
+                    // Without what was added so that shares are alike.
+                    let count = group.usedCount / (group.share.count / code.tensor.count)
+                    guard let whole = try group.collectedOnMain(code.tensor)?.first else { continue }
+                    sources.append(
+                        (
+                            (group.number, -1),
+                            .init(name: "\(prefix).\(code.name).\(group.number)", tensor: try whole.slice(0, 0..<count))
+                        ))
+                }
+            }
+            for (slot, moments) in zip(group.slots, group.factored ?? []) {
+                sources += moments.parts.map { name, tensor in
+                    ((group.number, slot.position), .init(name: "\(name).\(slot.parameter.name)", tensor: tensor))
+                }
+            }
+            for (prefix, part) in group.flat {
+                guard let parts = try group.collectedOnMain(part) else { continue }
+                for slot in group.slots {
+                    let value = try group.value(slot, in: parts)
+                    sources.append(
+                        (
+                            (group.number, slot.position),
+                            .init(name: "\(prefix).\(slot.parameter.name)", tensor: value)
+                        ))
+                }
+            }
+        }
+        // In the order that they have when nothing is spread; those of one place stay in theirs.
+        return sources.enumerated().sorted { a, b in
+            a.element.place == b.element.place ? a.offset < b.offset : a.element.place < b.element.place
+        }.map(\.element.source)
+    }
+
+    /// Takes moments and steps back from what `tensorSources` wrote; masters come in when the optimiser is made.
+    func restore(_ tensor: (String) throws -> Tensor?) throws {
+        func stored(_ name: String, _ shape: [Int]) throws -> Tensor {
+            guard let source = try tensor(name), source.shape == shape else {
+                throw CheckpointError.damaged(folder: "the optimiser state", reason: "\(name) is missing or misshapen")
+            }
+            return source
+        }
+        for group in groups {
+            try group.step.copy(from: stored("step.\(group.number)", group.step.shape))
+            for (prefix, moments) in [("first", group.first), ("second", group.second)] {
+                for code in moments?.codes ?? [] {
+                    let values = group.usedCount / (group.share.count / code.tensor.count)
+                    let source = try stored("\(prefix).\(code.name).\(group.number)", [values])
+                    let start = code.tensor.count * (group.share.lowerBound / group.share.count)
+                    let range = (start..<start + code.tensor.count).clamped(to: 0..<values)
+                    guard !range.isEmpty else { continue }
+                    try code.tensor.slice(0, range.shifted(by: -start)).copy(from: source.slice(0, range))
+                }
+            }
+            for (slot, moments) in zip(group.slots, group.factored ?? []) {
+                for (name, tensor) in moments.parts {
+                    try tensor.copy(from: stored("\(name).\(slot.parameter.name)", tensor.shape))
+                }
+            }
+            for slot in group.slots {
+                for (prefix, part) in group.flat where prefix != "master" {
+                    let whole = try stored("\(prefix).\(slot.parameter.name)", slot.parameter.wholeShape)
+                    try group.take(slot, from: slot.piece(of: whole), into: part)
+                }
+            }
+        }
+    }
+
+    /// Means of the float32 values over the steps, by name; empty where none are kept and, where each process holds a
+    /// share, on all ranks but 0.
+    func averages() throws -> [String: Tensor] {
+        var averages: [String: Tensor] = [:]
+        for group in groups {
+            guard let average = group.average, let parts = try group.collectedOnMain(average) else { continue }
+            for slot in group.slots { averages[slot.parameter.name] = try group.value(slot, in: parts) }
+        }
+        return averages
+    }
+
+    /// The whole weights of blocks that are spread, by name; empty on all ranks but 0.
+    func spreadWeights() throws -> [String: Tensor] {
+        var weights: [String: Tensor] = [:]
+        try withoutGradient {
+            for block in spreadBlocks {
+                _ = try block.gather(isBackward: false)
+                if ranks.isMain { for parameter in block.parameters { weights[parameter.name] = parameter.tensor } }
+                try block.free()
+            }
+        }
+        return weights
+    }
+}
+
+extension Optimizer.Group {
+    /// What is stored parameter by parameter: masters, moments in float32, and means.
+    fileprivate var flat: [(prefix: String, tensor: Tensor)] {
+        [("master", master)] + (first?.values.map { [("first", $0)] } ?? [])
+            + (second?.values.map { [("second", $0)] } ?? []) + (average.map { [("average", $0)] } ?? [])
+    }
+
+    /// Values up to the last parameter, in whole blocks of 8-bit moments.
+    fileprivate var usedCount: Int {
+        (slots.last?.range.upperBound ?? 0).roundedUp(to: Self.alignment).roundedUp(to: QuantizedMoments.block)
+    }
+}

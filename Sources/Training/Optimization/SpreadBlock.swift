@@ -1,0 +1,179 @@
+internal import NN
+internal import Torch
+
+/// A block of the model of whose parameters each process holds a share: weights come together while the block is at
+/// work, gradients are added up into the shares (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023).
+final class SpreadBlock: SpreadParameters {
+    let parameters: [Parameter]
+    let anchor: Tensor?
+    private let groups: [Optimizer.Group]
+    private let frozen: FrozenShare?
+    private let courier: Courier
+    /// The courier's own connections.
+    private let ranks: ProcessGroup
+    private let order: SpreadOrder
+    /// Whole values that were asked for ahead of time.
+    private var coming: Courier.Errand?
+    /// Gradients that are on their way.
+    private var sums: [Courier.Errand] = []
+
+    /// Values that do not learn, flat, in the type that the model computes in.
+    private struct FrozenShare {
+        var slots: [(parameter: Parameter, shape: [Int], range: Range<Int>)]
+        var part: Tensor
+    }
+
+    /// Takes the parameters' values away from `parameters`.
+    ///
+    /// - Parameters:
+    ///   - groups: of those that learn.
+    ///   - order: that of all blocks, by which the next one's weights are fetched while one is at work.
+    init(
+        _ parameters: [Parameter], _ groups: [Optimizer.Group], over group: ProcessGroup, _ courier: Courier,
+        _ order: SpreadOrder
+    ) throws {
+        self.parameters = parameters
+        self.groups = groups
+        self.courier = courier
+        self.order = order
+        ranks = try group.sibling()
+        anchor = groups.isEmpty ? nil : try Tensor.zeros([1])
+        try anchor?.setRequiresGradient(true)
+        let learning = Set(groups.flatMap(\.slots).map(\.parameter.name))
+        let still = parameters.filter { !$0.isConstant && !learning.contains($0.name) }
+        if let first = still.first {
+            var offset = 0
+            let slots = still.map { parameter in
+                defer { offset = offset.roundedUp(to: Optimizer.Group.alignment, adding: parameter.count) }
+                return (parameter, parameter.shape, offset..<offset + parameter.count)
+            }
+            let count = offset.roundedUp(to: Optimizer.Group.alignment * ranks.size) / ranks.size
+            let whole = try Tensor.zeros([count * ranks.size], dtype: first.tensor.dtype, device: first.tensor.device)
+            for (parameter, _, range) in slots {
+                try whole.slice(0, range).copy(from: parameter.tensor.detach().reshape(-1))
+            }
+            let own = ranks.rank * count..<(ranks.rank + 1) * count
+            frozen = FrozenShare(slots: slots, part: try whole.slice(0, own).clone())
+        } else {
+            frozen = nil
+        }
+        for parameter in parameters { parameter.spread = self }
+        try free()
+    }
+
+    func gather(isBackward: Bool) throws -> [Tensor] {
+        order.count(isAhead: coming != nil)
+        let fetched = coming ?? fetch()
+        coming = nil
+        let next = order.follow(self, isBackward: isBackward)
+        if let next, next.coming == nil { next.coming = next.fetch() }
+        var whole = try fetched.wait()[...]
+        var leaves: [Tensor] = []
+        for group in groups {
+            let values = whole.removeFirst()
+            for slot in group.slots {
+                let leaf = try values.slice(0, slot.range).view(slot.shape).detach()
+                try leaf.setRequiresGradient(true)
+                slot.parameter.tensor = leaf
+                leaves.append(leaf)
+            }
+        }
+        if let frozen {
+            let values = whole.removeFirst()
+            for (parameter, shape, range) in frozen.slots {
+                parameter.tensor = try values.slice(0, range).view(shape)
+            }
+        }
+        return leaves
+    }
+
+    /// Asks for the whole values: those of each group, and of what does not learn.
+    private func fetch() -> Courier.Errand {
+        courier.send { [groups, frozen, ranks] in
+            var whole = try groups.map { try $0.gathered($0.leafShare, over: ranks) }
+            if let part = frozen?.part {
+                let values = try Tensor.empty([part.count * ranks.size], dtype: part.dtype, device: part.device)
+                try ranks.allGather(part, into: values, for: "gathering weights")
+                whole.append(values)
+            }
+            return whole
+        }
+    }
+
+    func free() throws {
+        // Shapes without memory: who reads them out of turn gets an error and no wrong numbers.
+        for slot in groups.flatMap(\.slots) { try slot.parameter.forget(slot.shape) }
+        for (parameter, shape, _) in frozen?.slots ?? [] { try parameter.forget(shape) }
+    }
+
+    func add(_ gradients: [Tensor?]) throws {
+        var rest = gradients[...]
+        for group in groups {
+            let whole = try Tensor.zeros([group.count], device: group.gradient.device)
+            for slot in group.slots {
+                if let gradient = rest.removeFirst() {
+                    try whole.slice(0, slot.range).copy(from: gradient.reshape(-1))
+                }
+            }
+            // The pass goes on meanwhile; who needs the sum waits, see `finishPass`.
+            sums.append(
+                courier.send { [ranks] in
+                    let sum = try Tensor.empty([group.share.count], device: group.gradient.device)
+                    try ranks.reduceScatter(whole, into: sum, for: "adding up gradients")
+                    try group.gradient.addInPlace(sum)
+                    return []
+                })
+        }
+    }
+
+    /// Waits for what `add` began, and forgets what was fetched ahead: the step changes it.
+    func finishPass() throws {
+        defer { (sums, coming) = ([], nil) }
+        for errand in sums + (coming.map { [$0] } ?? []) { _ = try errand.wait() }
+    }
+
+    /// Gives the parameters their whole values back.
+    func end() throws {
+        for leaf in try gather(isBackward: false) { try leaf.setRequiresGradient(false) }
+        for parameter in parameters { parameter.spread = nil }
+    }
+}
+
+/// In which order blocks come together, learned from pass to pass: what came after a block the last time most likely comes
+/// after it again. Were it wrong, all ranks would be wrong alike, and the next block would just come late.
+final class SpreadOrder {
+    private var after: [Turn: Weak] = [:]
+    private var last: Turn?
+    /// Turns of all blocks so far, and those for which the weights were on their way before.
+    private(set) var turns = (all: 0, ahead: 0)
+
+    private struct Turn: Hashable {
+        let block: ObjectIdentifier
+        let isBackward: Bool
+    }
+
+    private struct Weak {
+        weak var block: SpreadBlock?
+    }
+
+    /// Notes a block's turn.
+    ///
+    /// - Returns: the block whose turn is next, as far as is known.
+    func follow(_ block: SpreadBlock, isBackward: Bool) -> SpreadBlock? {
+        let turn = Turn(block: ObjectIdentifier(block), isBackward: isBackward)
+        if let last { after[last] = Weak(block: block) }
+        last = turn
+        return after[turn]?.block
+    }
+
+    func count(isAhead: Bool) { turns = (turns.all + 1, turns.ahead + (isAhead ? 1 : 0)) }
+
+    /// Ends a pass: nothing follows its last block.
+    func endPass() { last = nil }
+}
+
+extension Parameter {
+    fileprivate func forget(_ shape: [Int]) throws {
+        tensor = try Tensor.empty(shape, dtype: tensor.dtype, device: .meta)
+    }
+}

@@ -1,0 +1,158 @@
+import Foundation
+import Models
+import NN
+import TestSupport
+import Testing
+import Torch
+
+@testable import Training
+
+/// Ranks that divide the model itself.
+@Suite("Divided matrices and experts learn as whole ones")
+struct ParallelTests {
+    /// Heads that four ranks can divide.
+    private static let dense = """
+        model={random: \(TinyModel.folder.path), config: {hidden_size: 64, intermediate_size: 96, num_attention_heads: 8, \
+        num_key_value_heads: 4, rope_scaling: {type: mrope, mrope_section: [1, 1, 2]}, vision_config: {hidden_size: 64}}}
+        """
+    /// MM1's kind of decoder: four experts, of which each token takes two.
+    private static let experts = """
+        model={random: \(Fixtures.goldens.path)/internvl2_yi_small, config: {llm_config: {architectures: \
+        [MixtralForCausalLM], model_type: mixtral, hidden_size: 32, intermediate_size: 48, num_attention_heads: 4, \
+        num_key_value_heads: 2, num_local_experts: 4, num_experts_per_tok: 2, router_aux_loss_coef: 0.02, \
+        router_z_loss_coef: 0.001}, vision_config: {qk_normalization: false}}}
+        """
+
+    private func recipe(_ folder: TemporaryFolder, _ overrides: [String]) throws -> Recipe.Loaded {
+        try rankRecipe(folder, steps: (12, 8), overrides)
+    }
+
+    private func compare(_ model: String, _ cases: [(parallel: String, sharding: ShardingKind, ranks: Int)]) throws {
+        let whole = try TemporaryFolder()
+        let expected = try #require(try train(recipe(whole, [model]), ranks: 1).first)
+        let tensors = try checkpointTensors(whole, 20)
+        #expect(expected.losses.count == 20 && expected.losses[19] < expected.losses[0])
+        for (parallel, sharding, ranks) in cases {
+            let folder = try TemporaryFolder(), what = "\(parallel), \(sharding), \(ranks) ranks"
+            let found = try #require(
+                try train(
+                    recipe(folder, [model, "parallel=\(parallel)", "sharding.kind=\(sharding.rawValue)"]), ranks: ranks
+                ).first)
+            #expect(found.losses.count == 20, "\(what)")
+            for (a, b) in zip(found.losses, expected.losses) { #expect(abs(a - b) <= 1e-5 * b, "\(what)") }
+            for (a, b) in zip(found.norms, expected.norms) { #expect(abs(a - b) <= 1e-4 * b, "\(what)") }
+            #expect(abs(found.evaluations[0] - expected.evaluations[0]) <= 1e-5, "\(what)")
+            // The same names and shapes in the same files, and the same values.
+            let other = try checkpointTensors(folder, 20)
+            #expect(Set(other.keys) == Set(tensors.keys), "\(what)")
+            for (name, values) in tensors {
+                let found = try #require(other[name])
+                #expect(found.count == values.count, "\(what) \(name)")
+                if name.hasPrefix("model.") {
+                    #expect(largestDifference(values, found) < 2e-5, "\(what) \(name)")
+                }
+            }
+        }
+    }
+
+    @Test("Matrices of tower and decoder on 2 and 4 ranks, alone and with micro-batches and shares dealt out, 20 steps")
+    func tensor() throws {
+        try compare(
+            Self.dense,
+            [
+                ("{tensor: 2}", .none, 2), ("{tensor: 4}", .none, 4), ("{tensor: 2}", .none, 4),
+                ("{tensor: 2}", .optimizer, 4), ("{tensor: 2}", .gradients, 4),
+            ])
+    }
+
+    @Test("Experts on 2 and 4 ranks, with and without divided matrices, 20 steps")
+    func expert() throws {
+        try compare(
+            Self.experts,
+            [
+                ("{expert: 2}", .none, 2), ("{expert: 4}", .none, 4), ("{expert: 2}", .none, 4),
+                ("{expert: 2}", .gradients, 4), ("{tensor: 2, expert: 2}", .none, 4),
+            ])
+    }
+
+    @Test("A run goes on with another layout", arguments: [true, false])
+    func goesOn(_ hasExperts: Bool) throws {
+        let model = hasExperts ? Self.experts : Self.dense
+        let whole = try TemporaryFolder(), parts = try TemporaryFolder()
+        let expected = try #require(try train(recipe(whole, [model]), ranks: 1).first)
+        var losses: [Double] = [], samples: [[[String]]] = []
+        let layouts: [(String, Int, Int?)] = [
+            ("{tensor: 2}", 2, 4), (hasExperts ? "{tensor: 2, expert: 2}" : "{tensor: 4}", 4, 9), ("{}", 1, 14),
+            (hasExperts ? "{expert: 4}" : "{tensor: 2}", 4, nil),
+        ]
+        for (parallel, ranks, stop) in layouts {
+            let runs = try train(
+                recipe(parts, [model, "parallel=\(parallel)"]), ranks: ranks, resume: !losses.isEmpty, stop: stop)
+            losses += runs[0].losses
+            samples += runs[0].samples
+        }
+        #expect(losses.count == 20)
+        for (a, b) in zip(losses, expected.losses) { #expect(abs(a - b) <= 1e-5 * b) }
+        #expect(samples == expected.samples)
+    }
+
+    @Test("With the same layout a resumed run has the same bits, in bf16 too")
+    func exactResume() throws {
+        for (model, parallel) in [(Self.dense, "{tensor: 2}"), (Self.experts, "{tensor: 2, expert: 2}")] {
+            let whole = try TemporaryFolder(), parts = try TemporaryFolder()
+            let all = [
+                model, "parallel=\(parallel)", "precision=bf16", "stages.first.steps=3", "stages.second.steps=2",
+            ]
+            _ = try train(recipe(whole, all + ["stages.second.evaluate_every=2"]), ranks: 4)
+            _ = try train(recipe(parts, all + ["stages.second.evaluate_every=2"]), ranks: 4, stop: 2)
+            _ = try train(recipe(parts, all + ["stages.second.evaluate_every=2"]), ranks: 4, resume: true)
+            #expect(try checkpointTensors(whole, 5) == checkpointTensors(parts, 5))
+        }
+    }
+
+    @Test("A rank has its pieces of what is divided, and no more")
+    func memory() throws {
+        let folder = try TemporaryFolder()
+        let loaded = try recipe(folder, [Self.experts])
+        let counts = try onRanks(4) { group -> [Int] in
+            let model = try Trainer(loaded, resume: false, observer: Recorder()).model.store
+            let whole = model.parameters.reduce(0) { $0 + $1.count }
+            let experts = model.parameters.filter { $0.name.contains(".experts.") }.reduce(0) { $0 + $1.count }
+            let mesh = try RankMesh(group, .init(tensor: 2, expert: 2))
+            try mesh.divide(model)
+            let optimizer = try Optimizer(
+                model.parameters.filter { !$0.isConstant }, dtype: .float32, settings: AdamWOptions(rate: 1e-3),
+                ranks: mesh.data, everyone: group)
+            try mesh.cut(model)
+            let held = model.parameters.reduce(0) { $0 + $1.count }
+            let heldExperts = model.parameters.filter { $0.name.contains(".experts.") }.reduce(0) { $0 + $1.count }
+            #expect(optimizer.parameterCount == whole)
+            _ = try optimizer.release()
+            try mesh.unite(model)
+            return [experts, heldExperts, whole, held, model.parameters.reduce(0) { $0 + $1.count }]
+        }
+        for count in counts {
+            #expect(count[0] == 4 * count[1] && count[3] < count[2] && count[4] == count[2])
+        }
+    }
+
+    @Test("What cannot be divided is refused with its key")
+    func refusals() throws {
+        let folder = try TemporaryFolder()
+        for (overrides, ranks, words) in [
+            (["parallel={tensor: 3}"], 2, "start a multiple"), (["parallel={tensor: 2}"], 2, "key-value heads"),
+            (["parallel={expert: 2}"], 2, "parallel.expert: the decoder has no experts"),
+            ([Self.experts, "parallel={tensor: 4}"], 4, "not a multiple of 4"),
+            ([Self.dense, "parallel={tensor: 2}", "threads=2"], 2, "threads:"),
+            ([Self.dense, "parallel={tensor: 2}", "sharding={kind: full}"], 2, "sharding.kind"),
+            ([Self.dense, "parallel={tensor: 2}", "stages.first.memory={moment_bits: 8}"], 2, "moment_bits"),
+            ([Self.dense, "parallel={tensor: 2}", "stages.first.regions={weight: 1}"], 2, "stages.first.regions"),
+        ] {
+            let error = try #require(throws: TrainingError.self) { try train(recipe(folder, overrides), ranks: ranks) }
+            #expect("\(error)".contains(words), "\(error)")
+            try? FileManager.default.removeItem(at: folder.url.appending(path: "run"))
+        }
+        let unknown = try #require(throws: RecipeError.self) { try recipe(folder, ["parallel={pipeline: 2}"]) }
+        #expect("\(unknown)".contains("pipeline"), "\(unknown)")
+    }
+}
