@@ -7,6 +7,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <netdb.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,6 +73,13 @@ Options limited(int64_t timeout_ms) {
     return options;
 }
 
+/// Gloo writes to its peers without a word about the signal that comes when one of them has gone, and that signal ends a
+/// program: the error, which names the peer, would never be seen. Python's programs ignore it from the start.
+void ignore_broken_pipes() {
+    struct sigaction current = {};
+    if (sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
+}
+
 /// libtorch's recorder of collectives enters new groups into a map without its lock, and a first operation on each of two
 /// groups from two threads at a time, as siblings have, can break that map. Nobody reads the record here, so it is off
 /// unless somebody asks for one. Read at the first operation.
@@ -83,6 +91,7 @@ extern "C" {
 ct_store ct_store_connect(
     const char *host, uint16_t port, bool is_server, int64_t timeout_ms, const char *prefix, ct_error *error) {
     StoreHandle *result = nullptr;
+    ignore_broken_pipes();
     guarded(error, [&] {
         c10d::TCPStoreOptions options;
         options.port = port;

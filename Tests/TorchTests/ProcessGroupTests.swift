@@ -19,6 +19,18 @@ import Torch
         }
     }
 
+    @Test func aPeerThatHasGoneEndsNoProcess() throws {
+        for result in try ranks(2, { group in try group.barrier() }) { try result.get() }
+        var action = sigaction()
+        #expect(sigaction(SIGPIPE, nil, &action) == 0)
+        #if canImport(Darwin)
+            let handler = action.__sigaction_u.__sa_handler
+        #else
+            let handler = action.__sigaction_handler.sa_handler
+        #endif
+        #expect(unsafeBitCast(handler, to: Int.self) != unsafeBitCast(SIG_DFL, to: Int.self))
+    }
+
     @Test(arguments: [2, 3, 4]) func operations(_ count: Int) throws {
         let all = try ranks(count) { group -> [[Float]] in
             let own = Float(group.rank + 1)

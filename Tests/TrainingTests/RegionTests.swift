@@ -24,8 +24,8 @@ struct RegionTests {
                 sample, sequence,
                 try #require(
                     RegionTargets(
-                        sequence, pictures: [sample.regions], about: sample.turns.map(\.about),
-                        reads: sample.turns.map(\.reads), tokenizer: tiny.description.processor.tokenizer))
+                        sequence, pictures: [sample.regions], answers: sample.turns.map(\.places),
+                        tokenizer: tiny.description.processor.tokenizer))
             )
         }
     }
@@ -137,6 +137,83 @@ struct RegionTests {
             }
         }
         #expect(looked > 100, "\(looked)")
+    }
+
+    @Test("Features count what has begun before them, and an answer that counts looks where the count is whole")
+    func counts() throws {
+        let tiny = try TinyModel()
+        let options = SyntheticOptions(
+            seed: 6, turns: .single, weights: [.count: 1], sides: 140...240, difficulty: 0)
+        var counted = 0
+        for (sample, _, targets) in try targets(tiny, options, 40) {
+            let objects = sample.metadata.objects
+            /// The largest running count of one kind among features that belong to it.
+            func most(_ tally: Int, where isMeant: (Int) -> Bool = { _ in true }) -> Int {
+                targets.foreground.filter(isMeant).map { targets.counts[$0 * 4 + tally] }.max() ?? 0
+            }
+            #expect(most(3) == objects.count)
+            for (index, shape) in SyntheticObject.shapes.enumerated() {
+                #expect(most(0) { targets.kinds[$0] == index + 1 } == objects.count { $0.shape == shape })
+            }
+            for (index, color) in SyntheticObject.colors.enumerated() {
+                #expect(most(1) { targets.colors[$0] == index + 1 } == objects.count { $0.color == color })
+            }
+            for cell in targets.foreground {
+                let tallies = targets.counts[cell * 4..<cell * 4 + 4]
+                #expect(tallies.allSatisfy { $0 >= 1 } && tallies.last == tallies.max())
+            }
+            guard let answer = Int(sample.turns[0].answer), answer > 0 else {
+                #expect(targets.looks.isEmpty)
+                continue
+            }
+            counted += 1
+            #expect(!targets.looks.isEmpty)
+            for cell in targets.looks.flatMap({ $0.features.joined() }) {
+                #expect(targets.counts[cell * 4..<cell * 4 + 4].contains(answer), "\(sample.turns[0].question)")
+            }
+        }
+        #expect(counted > 20)
+    }
+
+    @Test("Each part of a list looks at what it speaks of")
+    func lists() throws {
+        let tiny = try TinyModel()
+        let options = SyntheticOptions(
+            seed: 8, turns: .single, weights: [.describe: 1], sides: 140...240, chineseShare: 0, difficulty: 0)
+        let tokenizer = tiny.description.processor.tokenizer
+        for (sample, sequence, targets) in try targets(tiny, options, 12) {
+            var parts = [""], lookedAt: [Set<Int>] = [[]]
+            let answer = sequence.rows.indices.filter { sequence.rows[$0].isSupervised }
+            #expect(targets.looks.count == answer.count - 1)
+            for (row, look) in zip(answer, targets.looks) {
+                #expect(look.row == row - 1)
+                lookedAt[parts.count - 1].formUnion(look.features[0])
+                let text = String(decoding: tokenizer.bytes(of: sequence.rows[row].id) ?? [], as: UTF8.self)
+                parts[parts.count - 1] += text
+                if text.contains(";") {
+                    parts.append("")
+                    lookedAt.append([])
+                }
+            }
+            #expect(parts.count == sample.metadata.objects.count)
+            for (number, object) in sample.metadata.objects.enumerated() {
+                #expect(parts[number].contains(object.label))
+                #expect(!lookedAt[number].isEmpty)
+                for cell in lookedAt[number] {
+                    #expect(SyntheticObject.colors[targets.colors[cell] - 1] == object.color)
+                    #expect(SyntheticObject.shapes[targets.kinds[cell] - 1] == object.shape)
+                }
+            }
+        }
+        let charts = SyntheticOptions(seed: 9, turns: .single, weights: [.chart: 1], sides: 168...240, difficulty: 0)
+        var values = 0
+        for (sample, _, targets) in try targets(tiny, charts, 30) {
+            guard let value = Int(sample.turns[0].answer), sample.turns[0].about.count == 1 else { continue }
+            values += 1
+            let cells = targets.looks.flatMap { $0.features.joined() }
+            #expect(!cells.isEmpty && cells.allSatisfy { targets.values[$0] == value })
+        }
+        #expect(values > 8, "\(values)")
     }
 
     @Test("Attention learns where to look, the answer where that is, and both leave the answers' loss as it is")

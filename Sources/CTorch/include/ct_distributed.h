@@ -11,7 +11,8 @@ typedef struct ct_store_s *ct_store;
 typedef struct ct_group_s *ct_group;
 
 /* Connects to the store at `host:port`, all of whose keys begin with `prefix`; the process that is the server keeps it.
- * The server listens on the address of `host` where it is one of this machine's, on all addresses otherwise. */
+ * The server listens on the address of `host` where it is one of this machine's, on all addresses otherwise. From then on the
+ * process ignores SIGPIPE, unless it has a handler of its own: a peer that has gone is an error of the call. */
 ct_store ct_store_connect(
     const char *host, uint16_t port, bool is_server, int64_t timeout_ms, const char *prefix, ct_error *error);
 /* Another connection: calls on one connection wait for each other. */

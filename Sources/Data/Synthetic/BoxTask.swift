@@ -16,6 +16,7 @@ enum BoxTask {
     static func describe(_ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn {
         SyntheticTurn(
             task: .describe, question: Phrases.describe.ask(scene.language, using: &generator),
-            answer: scene.objects.map(scene.grounding).joined(separator: "; "))
+            answer: scene.objects.map(scene.grounding).joined(separator: "; "),
+            lists: scene.objects.indices.map { [$0] })
     }
 }

@@ -64,11 +64,11 @@ struct ChartTask {
         if generator.chance(0.5) { backdrop.clutter(on: canvas, using: &generator) }
         let gridded = generator.chance(0.8)
         var captions: [SyntheticObject] = []
-        func write(_ line: TextLine, at start: Point) {
+        func write(_ line: TextLine, at start: Point, value: Int? = nil) {
             canvas.draw(line, at: start, .color(ink))
             captions.append(
                 SyntheticObject(
-                    label: line.text, box: line.extents.ink.offsetBy(x: start.x, y: start.y),
+                    label: line.text, box: line.extents.ink.offsetBy(x: start.x, y: start.y), value: value,
                     characters: line.characters.map { $0.offsetBy(x: start.x, y: start.y) }))
         }
         for tick in ticks {
@@ -92,11 +92,11 @@ struct ChartTask {
             canvas.fill(.rectangle(bars[index].box), .color(bars[index].color.shade(using: &generator)))
             let extents = labels[index].extents.ink
             let baseline = Point(middle - extents.center.x, bottom + 4 + font.size * 0.75)
-            write(labels[index], at: baseline)
+            write(labels[index], at: baseline, value: bars[index].value)
         }
         canvas.stroke(.segment(Point(left, bottom), Point(right, bottom)), .color(ink), lineWidth: 1)
 
-        let turns = turns(bars, using: &generator)
+        let turns = turns(bars, ticks: ticks.count, using: &generator)
         let image = try backdrop.finish(canvas, using: &generator)
         let objects = bars.map {
             SyntheticObject(label: $0.label, box: $0.box, color: $0.color.rawValue, value: $0.value)
@@ -116,11 +116,17 @@ struct ChartTask {
         return nil
     }
 
-    private func turns(_ bars: [Bar], using generator: inout SeededGenerator) -> [SyntheticTurn] {
-        func turn(_ phrases: Phrases, _ names: [String] = [], answer: String, about: [Bar] = []) -> SyntheticTurn {
-            let places = about.map { bar in bars.indices.filter { bars[$0].label == bar.label } }
+    /// - Parameter ticks: numbers of the axis, which come before the labels of bars among the captions.
+    private func turns(_ bars: [Bar], ticks: Int, using generator: inout SeededGenerator) -> [SyntheticTurn] {
+        /// A bar and its label.
+        func places(_ index: Int) -> [Int] { [index, bars.count + ticks + index] }
+        func turn(
+            _ phrases: Phrases, _ names: [String] = [], answer: String, about: [Bar] = [], lists: [[Int]] = []
+        ) -> SyntheticTurn {
+            let things = about.map { bar in bars.indices.filter { bars[$0].label == bar.label }.flatMap(places) }
             return SyntheticTurn(
-                task: .chart, question: phrases.ask(language, names, using: &generator), answer: answer, about: places)
+                task: .chart, question: phrases.ask(language, names, using: &generator), answer: answer, about: things,
+                lists: lists)
         }
         // Values never repeat, so both ends are clear.
         let ranked = bars.sorted { $0.value < $1.value }
@@ -151,7 +157,9 @@ struct ChartTask {
         turns = generator.shuffled(turns)
         if turns.count < 3 || generator.chance(0.5) {
             turns.append(
-                turn(.chartList, answer: bars.map { "\($0.label): \($0.value)" }.joined(separator: "; ")))
+                turn(
+                    .chartList, answer: bars.map { "\($0.label): \($0.value)" }.joined(separator: "; "),
+                    lists: bars.indices.map(places)))
         }
         return turns
     }

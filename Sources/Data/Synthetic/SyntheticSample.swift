@@ -43,13 +43,20 @@ public struct SyntheticTurn: Sendable, Codable, Equatable {
     public let about: [[Int]]
     /// The objects whose writing the answer repeats, by number and in its order. Not written to files.
     public let reads: [Int]
+    /// What each part of an answer that lists things speaks of, objects of the metadata by number; `; ` stands between
+    /// two parts. Not written to files.
+    public let lists: [[Int]]
 
-    public init(task: SyntheticTask, question: String, answer: String, about: [[Int]] = [], reads: [Int] = []) {
+    public init(
+        task: SyntheticTask, question: String, answer: String, about: [[Int]] = [], reads: [Int] = [],
+        lists: [[Int]] = []
+    ) {
         self.task = task
         self.question = question
         self.answer = answer
         self.about = about
         self.reads = reads
+        self.lists = lists
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -75,7 +82,7 @@ public struct SyntheticObject: Sendable, Codable, Equatable {
     public let color: String?
     /// The shape's name, in English.
     public let shape: String?
-    /// The value of a bar.
+    /// The value of a bar, or of the bar over a label.
     public let value: Int?
     /// Where each character of a written label stands, in pixels.
     public let characters: [Rectangle]?

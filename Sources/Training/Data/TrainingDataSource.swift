@@ -3,6 +3,26 @@ internal import Foundation
 internal import Media
 public import Models
 
+/// What an answer speaks of: regions of the first picture, by number. Empty where nothing is known.
+public struct AnswerPlaces: Sendable {
+    /// One list for each thing that is asked about.
+    public var things: [[Int]] = []
+    /// The regions whose writing the answer repeats, in its order.
+    public var reads: [Int] = []
+    /// Of an answer that lists things, with `; ` between them: the regions of each.
+    public var lists: [[Int]] = []
+
+    public init(things: [[Int]] = [], reads: [Int] = [], lists: [[Int]] = []) {
+        self.things = things
+        self.reads = reads
+        self.lists = lists
+    }
+}
+
+extension SyntheticTurn {
+    var places: AnswerPlaces { AnswerPlaces(things: about, reads: reads, lists: lists) }
+}
+
 /// One conversation to learn from.
 public struct TrainingSample: Sendable {
     /// Says where it came from, in logs and skip lists.
@@ -10,21 +30,16 @@ public struct TrainingSample: Sendable {
     public var conversation: Conversation
     /// What is known of each picture, in their order; empty where nothing is.
     public var regions: [[PictureRegion]]
-    /// What each answer must look at: regions of the first picture by number, one list for each thing that is asked
-    /// about; empty where nothing is known.
-    public var about: [[[Int]]]
-    /// The regions of the first picture whose writing each answer repeats, by number and in its order.
-    public var reads: [[Int]]
+    /// What each answer must look at, in their order.
+    public var answers: [AnswerPlaces]
 
     public init(
-        id: String, conversation: Conversation, regions: [[PictureRegion]] = [], about: [[[Int]]] = [],
-        reads: [[Int]] = []
+        id: String, conversation: Conversation, regions: [[PictureRegion]] = [], answers: [AnswerPlaces] = []
     ) {
         self.id = id
         self.conversation = conversation
         self.regions = regions
-        self.about = about
-        self.reads = reads
+        self.answers = answers
     }
 }
 
@@ -64,7 +79,7 @@ public struct SyntheticSource: TrainingDataSource {
         let sample = try generator.sample(at: index)
         return TrainingSample(
             id: id(of: index), conversation: sample.conversation,
-            regions: [sample.regions], about: sample.turns.map(\.about), reads: sample.turns.map(\.reads))
+            regions: [sample.regions], answers: sample.turns.map(\.places))
     }
 }
 
@@ -83,8 +98,7 @@ struct BlindSource: TrainingDataSource {
         var generator = SeededGenerator(seed: 0x626C_696E_64, stream: UInt64(truncatingIfNeeded: index))
         sample.conversation.hidePictures(using: &generator)
         sample.regions = []
-        sample.about = []
-        sample.reads = []
+        sample.answers = []
         return sample
     }
 }

@@ -9,10 +9,12 @@ public struct PictureRegion: Sendable {
     public var kind: Int
     /// A class of `RegionClasses`; nil where no colour is known.
     public var color: Int?
-    /// What it stands for, as a bar in a chart does.
+    /// What it stands for, as a bar in a chart does, or the label under one.
     public var value: Int?
     /// For writing: what is written, and the middle of each character.
     public var characters: [(code: Int, middle: Point)]
+
+    var isShape: Bool { kind > 0 && kind < RegionClasses.writing }
 }
 
 /// The classes that regions are told apart by. Class 0 is none in all of them.

@@ -26,11 +26,13 @@ final class RegionHeads {
 
     private static let featureSizes = [
         RegionClasses.kinds, RegionClasses.colors, 4, RegionTargets.slots * RegionClasses.characters,
+        RegionClasses.values,
     ]
     /// Things in one question whose places are told.
     private static let things = 2
     private static let decoderSizes = [
         RegionClasses.kinds, RegionClasses.colors, RegionClasses.values, 4 * RegionTargets.steps,
+        RegionTargets.tallies * (RegionTargets.mostCounted + 1),
     ]
 
     /// - Parameters:
@@ -46,7 +48,7 @@ final class RegionHeads {
         decoderNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["decoder_norm"])
         decoderHead = try Linear(hidden, Self.decoderSizes.reduce(0, +), bias: true, scope["decoder_head"])
         askedNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["asked_norm"])
-        askedHead = try Linear(hidden, Self.things * 4 * RegionTargets.steps, bias: true, scope["asked_head"])
+        askedHead = try Linear(hidden, Self.things * 8 * RegionTargets.steps, bias: true, scope["asked_head"])
     }
 
     /// What the heads look at, noted during a forward pass.
@@ -73,8 +75,8 @@ final class RegionHeads {
 
     /// What the heads tell, for logs.
     enum Lesson: String, CaseIterable {
-        case kind, color, edges, writing, placedKind = "placed_kind", placedColor = "placed_color", value, place, look,
-            asked
+        case kind, color, edges, writing, worth, placedKind = "placed_kind", placedColor = "placed_color", value, place,
+            count, look, asked
     }
 
     /// The summed loss of attention that looks elsewhere, and for how many tokens: minus the logarithm of the part of a
@@ -115,7 +117,8 @@ final class RegionHeads {
     }
 
     /// The summed loss of telling, where an answer begins and behind the layer that looks, where the things stand that are
-    /// asked about: an answer on their order, or their boxes, needs both.
+    /// asked about: an answer on their order, or their boxes, needs both. In features' sides from the picture's corner,
+    /// and in parts of the picture's, whose size is known by then.
     func askedLoss(_ noted: Observation, _ targets: [RegionTargets]) throws -> Tensor? {
         guard let hidden = noted.asked else { return nil }
         var rows: [Int] = [], places: [Int] = [], firstRow = 0
@@ -125,7 +128,7 @@ final class RegionHeads {
                 for thing in 0..<Self.things {
                     places +=
                         thing < look.places.count
-                        ? look.places[thing] : Array(repeating: RegionTargets.untold, count: 4)
+                        ? look.places[thing] + look.parts[thing] : Array(repeating: RegionTargets.untold, count: 8)
                 }
             }
             firstRow += target.rowCount
@@ -133,7 +136,7 @@ final class RegionHeads {
         guard places.contains(where: { $0 != RegionTargets.untold }) else { return nil }
         let told = try hidden.indexSelect(0, Tensor(rows).to(hidden.device))
         return try askedHead(askedNorm(told)).to(.float32).reshape(-1, RegionTargets.steps)
-            .crossEntropy(Tensor(places).to(hidden.device), reduction: .sum, ignore: RegionTargets.untold) * 0.25
+            .crossEntropy(Tensor(places).to(hidden.device), reduction: .sum, ignore: RegionTargets.untold) * 0.125
     }
 
     /// Summed losses over the features of all pictures of a packed input; empty where nothing is told.
@@ -160,6 +163,7 @@ final class RegionHeads {
         try classify(
             .writing, seen[3].reshape(-1, RegionClasses.characters),
             told.flatMap { all.characters[$0 * RegionTargets.slots..<($0 + 1) * RegionTargets.slots] })
+        try classify(.worth, seen[4], told.map { all.values[$0] })
 
         // In the decoder only what stands in the sequence can be looked at; features of gated cross-attention do not.
         guard let hidden = noted.hidden, let rows = input.visualRows, input.visualFeatures == nil else { return losses }
@@ -172,6 +176,10 @@ final class RegionHeads {
         try classify(
             .place, read[3].reshape(-1, RegionTargets.steps),
             all.foreground.flatMap { all.places[$0 * 4..<$0 * 4 + 4] }, weight: 0.5)
+        let tallies = RegionTargets.tallies
+        try classify(
+            .count, read[4].reshape(-1, RegionTargets.mostCounted + 1),
+            all.foreground.flatMap { all.counts[$0 * tallies..<($0 + 1) * tallies] }, weight: 0.5)
         return losses
     }
 }
@@ -179,6 +187,7 @@ final class RegionHeads {
 /// The targets of several sequences behind one another, as the features of a packed input lie.
 private struct JoinedTargets {
     var kinds: [Int] = [], colors: [Int] = [], values: [Int] = [], characters: [Int] = [], places: [Int] = []
+    var counts: [Int] = []
     var edges: [Float] = []
     var foreground: [Int] = [], background: [Int] = []
     var count: Int { kinds.count }
@@ -192,6 +201,7 @@ private struct JoinedTargets {
             values += target.values
             characters += target.characters
             places += target.places
+            counts += target.counts
             edges += target.edges
         }
     }

@@ -9,7 +9,7 @@ struct RegionTargets: Sendable, Codable {
     static let untold = -100
     /// Characters that one feature may tell, from left to right.
     static let slots = 4
-    /// Classes of places: sixths of a feature's side, counted from the picture's corner.
+    /// Classes of places: sixths of a feature's side, counted from the picture's corner, or hundredths of the picture's.
     static let steps = 100
     private static let stepsPerFeature = 6.0
     struct Look: Sendable, Codable {
@@ -17,7 +17,13 @@ struct RegionTargets: Sendable, Codable {
         var features: [[Int]]
         /// Where the things are, four of `places` for each; untold where several objects are meant.
         var places: [[Int]]
+        /// The same in hundredths of the picture's sides, which an answer can know.
+        var parts: [[Int]]
     }
+    /// How many a running count tells at most.
+    static let mostCounted = 20
+    /// Running counts of a feature: of its shape, its colour, both, and of everything.
+    static let tallies = 4
     /// The furthest edge that a feature tells, in its own sides.
     private static let reach = 6.0
 
@@ -36,6 +42,9 @@ struct RegionTargets: Sendable, Codable {
     private(set) var looks: [Look] = []
     /// Rows of the sequence.
     private(set) var rowCount = 0
+    /// `tallies` for each feature of a shape: how many shapes of its kind have begun up to here, in the order of the
+    /// features. A causal decoder can know that, and an answer that looks at the last of what it counts finds the number.
+    private(set) var counts: [Int] = []
     /// Features that belong to something, by number.
     private(set) var foreground: [Int] = []
     /// Features that belong to nothing and are told so: a quarter of them.
@@ -45,39 +54,82 @@ struct RegionTargets: Sendable, Codable {
 
     /// - Parameters:
     ///   - pictures: the regions of each item of `sequence`.
-    ///   - about: the regions of the first item that each answer speaks of.
-    ///   - reads: those whose writing each answer repeats, in its order; `tokenizer` tells which token holds what.
+    ///   - answers: what each answer speaks of; `tokenizer` tells which token holds what.
     /// - Returns: nil where the features of an item stand for no places of their own, as those of a resampler.
     init?(
-        _ sequence: ProcessedSequence, pictures: [[PictureRegion]], about: [[[Int]]] = [], reads: [[Int]] = [],
+        _ sequence: ProcessedSequence, pictures: [[PictureRegion]], answers: [AnswerPlaces] = [],
         tokenizer: Tokenizer? = nil
     ) {
         var owned: [Int: [Int]] = [:]
         for (number, (item, regions)) in zip(sequence.items, pictures).enumerated() {
             guard let cells = item.featurePlaces else { return nil }
+            var seen: Set<Int> = []
             for cell in cells {
-                guard let owner = add(cell, regions), number == 0 else { continue }
-                owned[owner, default: []].append(count - 1)
+                let owner = add(cell, regions)
+                counts += tally(owner, regions, &seen)
+                if let owner, number == 0 { owned[owner, default: []].append(count - 1) }
             }
         }
         guard kinds.count == sequence.items.reduce(0, { $0 + $1.featureCount }) else { return nil }
         rowCount = sequence.rows.count
-        if let tokenizer, let cells = sequence.items.first?.featurePlaces, let regions = pictures.first {
-            for (span, read) in zip(sequence.answerSpans, reads) where !read.isEmpty {
-                look(where: read.map { regions[$0] }, sequence, span, tokenizer, cells)
+        guard let regions = pictures.first else { return }
+        for (span, answer) in zip(sequence.answerSpans, answers) {
+            if let tokenizer, !answer.reads.isEmpty, let cells = sequence.items.first?.featurePlaces {
+                look(where: answer.reads.map { regions[$0] }, sequence, span, tokenizer, cells)
             }
-        }
-        for (span, regions) in zip(sequence.answerSpans, about) {
-            let features = regions.map { $0.flatMap { owned[$0] ?? [] } }
-            if features.isEmpty || features.contains(where: \.isEmpty) { continue }
             // The last token of a span ends the turn.
-            let places = zip(regions, features).map { regions, features in
-                regions.count == 1
-                    ? Array(self.places[features[0] * 4..<features[0] * 4 + 4])
-                    : Array(repeating: Self.untold, count: 4)
+            let rows = span.dropLast()
+            look(at: answer.things, from: rows, owned, regions)
+            if let tokenizer, !answer.lists.isEmpty {
+                var part = 0
+                for row in rows where part < answer.lists.count {
+                    look(at: [answer.lists[part]], from: row..<row + 1, owned, regions)
+                    // A token that parts two things predicts the beginning of the next.
+                    if tokenizer.bytes(of: sequence.rows[row].id)?.contains(UInt8(ascii: ";")) ?? false { part += 1 }
+                }
             }
-            for row in span.dropLast() { looks.append(Look(row: row - 1, features: features, places: places)) }
         }
+    }
+
+    /// The tokens that predict `rows` look at the features of the things.
+    private mutating func look(
+        at things: [[Int]], from rows: Range<Int>, _ owned: [Int: [Int]], _ regions: [PictureRegion]
+    ) {
+        let features = things.map { thing in
+            let all = thing.flatMap { owned[$0] ?? [] }
+            // Of several shapes at those that come once the last has begun: there the count is whole.
+            guard thing.count > 1, thing.allSatisfy({ regions[$0].isShape }),
+                let last = thing.compactMap({ owned[$0]?.first }).max()
+            else { return all }
+            return all.filter { $0 >= last }
+        }
+        if features.isEmpty || features.contains(where: \.isEmpty) { return }
+        func told(_ place: (PictureRegion, Int) -> [Int]) -> [[Int]] {
+            zip(things, features).map { thing, features in
+                thing.count == 1 ? place(regions[thing[0]], features[0]) : Array(repeating: Self.untold, count: 4)
+            }
+        }
+        let places = told { Array(self.places[$1 * 4..<$1 * 4 + 4]) }
+        let parts = told { region, _ in
+            [region.box.x, region.box.y, region.box.maxX, region.box.maxY].map {
+                max(0, min(Self.steps - 1, Int($0 * Double(Self.steps))))
+            }
+        }
+        for row in rows { looks.append(Look(row: row - 1, features: features, places: places, parts: parts)) }
+    }
+
+    /// What has been counted at a feature of region `owner`, which then is among the `seen`.
+    private func tally(_ owner: Int?, _ regions: [PictureRegion], _ seen: inout Set<Int>) -> [Int] {
+        guard let owner, regions[owner].isShape else { return Array(repeating: Self.untold, count: Self.tallies) }
+        seen.insert(owner)
+        let own = regions[owner]
+        func count(_ isCounted: (PictureRegion) -> Bool) -> Int {
+            min(Self.mostCounted, seen.count { isCounted(regions[$0]) })
+        }
+        return [
+            count { $0.kind == own.kind }, count { $0.color == own.color },
+            count { $0.kind == own.kind && $0.color == own.color }, count { _ in true },
+        ]
     }
 
     /// Each token of an answer that repeats what is written looks at the features that hold its characters.
@@ -99,8 +151,8 @@ struct RegionTargets: Sendable, Codable {
                 }
             }
             if features.isEmpty { continue }
-            let nowhere = Array(repeating: Self.untold, count: 4)
-            looks.append(Look(row: row - 1, features: [features], places: [nowhere]))
+            let nowhere = [Array(repeating: Self.untold, count: 4)]
+            looks.append(Look(row: row - 1, features: [features], places: nowhere, parts: nowhere))
         }
     }
 

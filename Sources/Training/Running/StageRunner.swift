@@ -214,8 +214,7 @@ extension PreparedSample {
             let regions =
                 withRegions && !sample.regions.isEmpty
                 ? RegionTargets(
-                    sequence, pictures: sample.regions, about: sample.about, reads: sample.reads,
-                    tokenizer: processor.tokenizer) : nil
+                    sequence, pictures: sample.regions, answers: sample.answers, tokenizer: processor.tokenizer) : nil
             self.init(number: number, id: sample.id, source: source, result: .success(sequence), regions: regions)
         } catch {
             self.init(
