@@ -43,6 +43,8 @@ struct CallbackNode final : torch::autograd::Node {
         if (code != 0) {
             const std::string text = message ? message : "a custom backward failed";
             std::free(message);
+            // Computing a block again needs memory, too: whoever makes a pass smaller then must be able to tell.
+            if (code == CT_OUT_OF_MEMORY) C10_THROW_ERROR(OutOfMemoryError, text);
             throw CallbackError(text);
         }
         return results;

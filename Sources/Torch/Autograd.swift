@@ -131,6 +131,7 @@ private func runBackward(
         return 0
     } catch {
         message?.pointee = strdup("\(error)")
-        return Int32(CT_CALLBACK_FAILED)
+        let isFull = (error as? TorchError)?.kind == .outOfMemory
+        return Int32(isFull ? CT_OUT_OF_MEMORY : CT_CALLBACK_FAILED)
     }
 }

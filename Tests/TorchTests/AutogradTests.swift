@@ -92,6 +92,13 @@ import Torch
             []
         }
         #expect(throws: TorchError.self) { try z[0].backward() }
+        // Of a block that is computed again: whoever can make the pass smaller must see why it ended.
+        let full = try customFunction(inputs: [x]) {
+            [try x * 2]
+        } backward: { _ in
+            [try Tensor.zeros([1 << 46])]
+        }
+        #expect(#expect(throws: TorchError.self) { try full[0].backward() }?.kind == .outOfMemory)
     }
 
     @Test func adamWTakesTheTextbookStep() throws {

@@ -136,6 +136,39 @@ struct HangAndMemoryTests {
         print("T8: \(rows) halvings in 7 steps, the same losses")
     }
 
+    @Test("T8: memory that ends within a backward pass takes back what was added, and the step is computed again")
+    func againAfterABackwardPass() throws {
+        func gradients(failing: Bool, halving: Bool = false) throws -> (report: StepReport, values: [[Double]]) {
+            let tiny = try TinyModel()
+            let optimizer = try Optimizer(
+                tiny.model.store.parameters, dtype: .float32, settings: AdamWOptions(rate: 1e-3))
+            let step = TrainingStep(model: tiny.model, optimizer: optimizer)
+            let sequences = try tiny.sequences(0..<4), arrived = Mutex(0), passes = Mutex(0)
+            let tensors = tiny.model.store.parameters.map(\.tensor)
+            let report = try GradientStream.$beforeTaking.withValue({
+                guard failing, arrived.withLock({ $0 += 1; return $0 }) == 30 else { return }
+                throw TorchError(kind: .outOfMemory, operation: "matmul", message: "no memory for a gradient")
+            }) {
+                try TrainingStep.$beforePass.withValue({ sequences in
+                    // Of the first try the first row fails on its way back; of the second no whole row fits.
+                    let number = passes.withLock { $0 += 1; return $0 }
+                    guard halving, number > 1, sequences.count > 1 else { return }
+                    throw TorchError(kind: .outOfMemory, operation: "matmul", message: "no memory for a row")
+                }) { try step.accumulate([Array(sequences[..<2]), Array(sequences[2...])]) }
+            }
+            // The model has its own tensors back.
+            #expect(zip(tensors, tiny.model.store.parameters).allSatisfy { $0 === $1.tensor })
+            return (report, try optimizer.groups.map { try $0.gradient.doubles() })
+        }
+        let plain = try gradients(failing: false), again = try gradients(failing: true)
+        #expect(plain.values == again.values && plain.report.loss == again.report.loss)
+        #expect(again.report.halvedRows == 0)
+        let halved = try gradients(failing: true, halving: true)
+        #expect(halved.report.halvedRows == 2)
+        let scale = plain.values.joined().map(abs).max() ?? 0
+        for (a, b) in zip(plain.values, halved.values) { #expect(largestDifference(a, b) < 1e-5 * scale) }
+    }
+
     @Test("T8: where it is to be skipped, or nothing is left to halve, the step is skipped and the next is normal")
     func skipped() throws {
         let one = try TemporaryFolder(), other = try TemporaryFolder(), last = try TemporaryFolder()

@@ -28,7 +28,7 @@ int32_t ct_gradients(
     int32_t input_count, bool retain_graph, ct_tensor *results, ct_error *error);
 
 /* Computes input gradients from output gradients (entries may be NULL). Writes owned handles or NULL to
- * `input_gradients`. Returns 0, or not 0 after setting `message` (malloc'ed). */
+ * `input_gradients`. Returns 0, or after setting `message` (malloc'ed) CT_OUT_OF_MEMORY where that is why, or another. */
 typedef int32_t (*ct_backward_function)(
     void *context, const ct_tensor *output_gradients, int32_t output_count, ct_tensor *input_gradients,
     int32_t input_count, char **message);

@@ -21,8 +21,9 @@ final class Bucket {
     var sums: [Tensor?] = []
 }
 
-/// Takes gradients from a pass as they come, adds them up over micro-batches, and sends them to the other ranks bucket by
-/// bucket while the pass goes on (Li et al. 2020, section 3.2).
+/// Takes gradients from a pass as they come, adds them up over micro-batches, and sends them to the other ranks, where there
+/// are any, bucket by bucket while the pass goes on (Li et al. 2020, section 3.2). A gradient in the precision of the pass
+/// is gone as soon as it is added: no pass keeps those of all parameters.
 ///
 /// Micro-batches are added in their order, whichever thread is first. Buckets leave in one order on all ranks: a bucket
 /// that is ready early waits for those before it.
@@ -31,8 +32,10 @@ final class GradientStream: @unchecked Sendable {
     @TaskLocal static var place = 0
     /// The place of a pass that gets its gradients back, as if nobody took them.
     static let nowhere = -1
+    /// Asked before each gradient is taken; what it throws ends the pass. Only tests set this.
+    @TaskLocal static var beforeTaking: (@Sendable () throws -> Void)?
 
-    private let courier: Courier
+    private let courier: Courier?
     private let ranks: ProcessGroup
     /// The courier's own, by the groups whose ranks they lead to.
     private var connections: [ObjectIdentifier: ProcessGroup] = [:]
@@ -57,8 +60,10 @@ final class GradientStream: @unchecked Sendable {
     private var leaves: [Tensor] = []
     private var errands: [Courier.Errand] = []
 
-    /// - Parameter ranks: those that learn together, each from micro-batches of its own.
-    init(_ groups: [Optimizer.Group], _ ranks: ProcessGroup, _ courier: Courier) throws {
+    /// - Parameters:
+    ///   - ranks: those that learn together, each from micro-batches of its own.
+    ///   - courier: nil where there are no others.
+    init(_ groups: [Optimizer.Group], _ ranks: ProcessGroup, _ courier: Courier?) throws {
         self.courier = courier
         self.ranks = ranks
         var buckets: [Bucket] = [], slots: [(Optimizer.Slot, Int, Int)] = [], byUnit: [Int: Int] = [:]
@@ -115,6 +120,7 @@ final class GradientStream: @unchecked Sendable {
                     [leaf]
                 } backward: { [unowned self] gradients in
                     guard Self.place != Self.nowhere else { return [gradients[0]] }
+                    try Self.beforeTaking?()
                     try lock.withLock { try receive(index, gradients[0], Self.place) }
                     return [nil]
                 }[0]
@@ -150,10 +156,16 @@ final class GradientStream: @unchecked Sendable {
         }
     }
 
-    /// Ends a wave; after the last one, waits for the other ranks.
-    func end() throws {
+    /// Gives the model back its own tensors, also when a wave ends before its time.
+    func leave() {
         for (entry, leaf) in zip(slots, leaves) { entry.slot.parameter.tensor = leaf }
         leaves = []
+        arrived = []
+    }
+
+    /// Ends a wave; after the last one, waits for the other ranks.
+    func end() throws {
+        leave()
         guard isLast else { return }
         defer { errands = [] }
         for errand in errands { _ = try errand.wait() }
@@ -194,7 +206,7 @@ final class GradientStream: @unchecked Sendable {
         sent = (sent.all + 1, sent.early + (isFinishing ? 0 : 1))
         for (index, part) in bucket.parts.enumerated() {
             let group = part.group, name = "adding up gradients"
-            guard let ranks = connections[ObjectIdentifier(group.ranks)] else { continue }
+            guard let courier, let ranks = connections[ObjectIdentifier(group.ranks)] else { continue }
             switch (group.layout, group.collected) {
             case (.whole, _) where isLast && !part.range.isEmpty:
                 let sum = try group.gradient.slice(0, part.range)

@@ -19,7 +19,7 @@ public final class Optimizer {
     let spreadOrder = SpreadOrder()
     /// Who talks to other ranks while passes go on; nil where there are none.
     let courier: Courier?
-    /// Where passes leave gradients that other ranks have a part of; nil where there are none.
+    /// Where passes leave their gradients as they come.
     private(set) var stream: GradientStream?
 
     /// Makes `parameters` learn.
@@ -97,7 +97,8 @@ public final class Optimizer {
                 self.blocks.append((block, zip(order, groups).filter { $0.0.unit == index }.map(\.1)))
             }
         }
-        if let courier, groups.contains(where: { $0.ranks.size > 1 }) {
+        // Pieces that no other rank has copies of go nowhere, and are added up behind each pass.
+        if courier == nil || groups.contains(where: { $0.ranks.size > 1 }) {
             stream = try GradientStream(groups, ranks, courier)
         }
     }
@@ -154,7 +155,7 @@ public final class Optimizer {
         }
     }
 
-    /// Adds to the float32 gradients; nil where a tensor of `leaves` had no part. Of several processes, see `stream`.
+    /// Adds to the float32 gradients; nil where a tensor of `leaves` had no part. Of what comes as it is found, see `stream`.
     func add(_ gradients: [Tensor?]) throws {
         try withoutGradient {
             // Blocks that are spread have added theirs.
@@ -251,7 +252,6 @@ public final class Optimizer {
             // What was fetched ahead for a block whose turn does not come must be here before the next stage's courier
             // talks over the same connections, or ranks take one's answer for the other's.
             try finishPass()
-            _ = try courier?.send { [] }.wait()
             spreadBlocks = []
             var masters: [String: Tensor] = [:]
             for group in groups {

@@ -96,6 +96,20 @@ public struct TrainingStep {
     ///   - microBatches: of all ranks; what this one does not need may be without its sequence.
     ///   - deal: which rank computes what; found here where nil.
     func accumulate(_ microBatches: [[PreparedSample]], deal: BatchDeal?, seed: UInt64?) throws -> StepReport {
+        do { return try accumulate(microBatches, deal: deal, seed: seed, stream: optimizer.stream) } catch let error
+            as TorchError
+            where error.kind == .outOfMemory && memory.whenFull == .halve && optimizer.everyone.size == 1
+                && optimizer.stream != nil
+        {
+            // Gradients that are added already cannot be taken back. Again, with each row's kept until the row is done,
+            // so that a row that does not fit can be halved.
+            return try accumulate(microBatches, deal: deal, seed: seed, stream: nil)
+        }
+    }
+
+    private func accumulate(
+        _ microBatches: [[PreparedSample]], deal: BatchDeal?, seed: UInt64?, stream: GradientStream?
+    ) throws -> StepReport {
         var report = Self.counts(microBatches)
         report.loss = 0
         report.gradientNorm = 0
@@ -115,7 +129,7 @@ public struct TrainingStep {
         // Gradients are added in the order of the micro-batches, so that the sum does not depend on who is first.
         for start in stride(from: 0, to: longest, by: threads.count) {
             let wave = start < own.count ? Array(own[start..<min(start + threads.count, own.count)]) : []
-            let stream = optimizer.stream
+            defer { stream?.leave() }
             try stream?.begin(places: max(1, wave.count), isLast: start + threads.count >= longest)
             let parts = try threads.map(wave.count) { [model, memory, loss, dropPath] index in
                 // Of the place in the step, not of the thread.
