@@ -92,13 +92,17 @@ extension Optimizer {
         return averages
     }
 
-    /// The whole weights of blocks that are spread, by name; empty on all ranks but 0.
+    /// The whole weights of blocks that are spread, by name, where they lie in pieces, too; empty on all ranks but 0.
     func spreadWeights() throws -> [String: Tensor] {
         var weights: [String: Tensor] = [:]
         try withoutGradient {
             for block in spreadBlocks {
                 _ = try block.gather(isBackward: false)
-                if ranks.isMain { for parameter in block.parameters { weights[parameter.name] = parameter.tensor } }
+                for parameter in block.parameters {
+                    // Ranks with the same pieces do the same: the first of them is the one that writes.
+                    let whole = try ranks.isMain ? parameter.partition?.gathered(parameter.tensor.detach()) : nil
+                    if everyone.isMain { weights[parameter.name] = whole ?? parameter.tensor }
+                }
                 try block.free()
             }
         }

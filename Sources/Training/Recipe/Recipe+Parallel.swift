@@ -39,7 +39,9 @@ extension Recipe {
         }
         if objective != nil { refuse("parallel", "is of language models; encoders train in one process") }
         if threads > 1 { refuse("threads", "is \(threads); parallel computes one row at a time") }
-        if sharding == .full { refuse("sharding.kind", "full does not go with parallel; use optimizer or gradients") }
+        if sharding == .full, expert > 1 {
+            refuse("sharding.kind", "full does not go with parallel.expert; use optimizer or gradients")
+        }
         for stage in stages {
             if stage.lora != nil { refuse("stages.\(stage.name).lora", "does not go with parallel") }
             if stage.regions != nil { refuse("stages.\(stage.name).regions", "does not go with parallel") }

@@ -77,11 +77,11 @@ struct RankMesh {
         }
     }
 
-    /// The whole values of what lies in pieces, by name; empty on all ranks but the first.
+    /// The whole values of what lies in pieces and is not spread, by name; empty on all ranks but the first.
     func wholeWeights(_ store: ParameterStore) throws -> [String: Tensor] {
         var weights: [String: Tensor] = [:]
         try withoutGradient {
-            for parameter in store.parameters {
+            for parameter in store.parameters where parameter.spread == nil {
                 guard let whole = try parameter.partition?.gathered(parameter.tensor.detach()) else { continue }
                 if everyone.isMain { weights[parameter.name] = whole }
             }

@@ -61,7 +61,7 @@ struct ParallelTests {
             Self.dense,
             [
                 ("{tensor: 2}", .none, 2), ("{tensor: 4}", .none, 4), ("{tensor: 2}", .none, 4),
-                ("{tensor: 2}", .optimizer, 4), ("{tensor: 2}", .gradients, 4),
+                ("{tensor: 2}", .optimizer, 4), ("{tensor: 2}", .gradients, 4), ("{tensor: 2}", .full, 4),
             ])
     }
 
@@ -98,10 +98,13 @@ struct ParallelTests {
 
     @Test("With the same layout a resumed run has the same bits, in bf16 too")
     func exactResume() throws {
-        for (model, parallel) in [(Self.dense, "{tensor: 2}"), (Self.experts, "{tensor: 2, expert: 2}")] {
+        for (model, parallel, sharding) in [
+            (Self.dense, "{tensor: 2}", "none"), (Self.dense, "{tensor: 2}", "full"),
+            (Self.experts, "{tensor: 2, expert: 2}", "none"),
+        ] {
             let whole = try TemporaryFolder(), parts = try TemporaryFolder()
             let all = [
-                model, "parallel=\(parallel)", "precision=bf16", "stages.first.steps=3", "stages.second.steps=2",
+                model, "parallel=\(parallel)", "sharding.kind=\(sharding)", "precision=bf16", "stages.first.steps=3", "stages.second.steps=2",
             ]
             _ = try train(recipe(whole, all + ["stages.second.evaluate_every=2"]), ranks: 4)
             _ = try train(recipe(parts, all + ["stages.second.evaluate_every=2"]), ranks: 4, stop: 2)
@@ -144,7 +147,7 @@ struct ParallelTests {
             (["parallel={expert: 2}"], 2, "parallel.expert: the decoder has no experts"),
             ([Self.experts, "parallel={tensor: 4}"], 4, "not a multiple of 4"),
             ([Self.dense, "parallel={tensor: 2}", "threads=2"], 2, "threads:"),
-            ([Self.dense, "parallel={tensor: 2}", "sharding={kind: full}"], 2, "sharding.kind"),
+            ([Self.experts, "parallel={expert: 2}", "sharding={kind: full}"], 2, "sharding.kind"),
             ([Self.dense, "parallel={tensor: 2}", "stages.first.memory={moment_bits: 8}"], 2, "moment_bits"),
             ([Self.dense, "parallel={tensor: 2}", "stages.first.regions={weight: 1}"], 2, "stages.first.regions"),
         ] {
