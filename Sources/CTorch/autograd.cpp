@@ -19,14 +19,31 @@ struct CallbackNode final : torch::autograd::Node {
     void *context;
     ct_backward_function backward;
     void (*release)(void *);
+    bool is_leaf;
 
-    CallbackNode(void *context, ct_backward_function backward, void (*release)(void *))
-        : context(context), backward(backward), release(release) {}
-    ~CallbackNode() override { release(context); }
+    CallbackNode(void *context, ct_backward_function backward, void (*release)(void *), bool is_leaf)
+        : context(context), backward(backward), release(release), is_leaf(is_leaf) {
+        // The engine takes the ready node with the highest number. Nodes are numbered as they are made, so that one
+        // made before all others would wait for all of them; accumulation into leaves has this number.
+        if (is_leaf) set_sequence_nr(UINT64_MAX);
+    }
+    ~CallbackNode() override { forget(); }
+
+    void forget() {
+        if (context) release(context);
+        context = nullptr;
+    }
+
+    /// What the caller keeps for its backward is of no use once that has run, and the graph lives to the pass's end.
+    /// Leaves are a part of other graphs, too.
+    void release_variables() override {
+        if (!is_leaf) forget();
+    }
 
     std::string name() const override { return "OmmaCustomFunction"; }
 
     variable_list apply(variable_list &&gradients) override {
+        if (!context) throw std::runtime_error("this pass has gone back already; keep its graph to go back twice");
         std::vector<ct_tensor> given(gradients.size()), wanted(num_outputs(), nullptr);
         for (size_t i = 0; i < gradients.size(); i++) {
             given[i] = reinterpret_cast<ct_tensor>(
@@ -105,11 +122,11 @@ int32_t ct_gradients(
 
 int32_t ct_attach_backward(
     const ct_tensor *inputs, int32_t input_count, const ct_tensor *outputs, int32_t output_count, void *context,
-    ct_backward_function backward, void (*release)(void *), ct_tensor *results, ct_error *error) {
+    ct_backward_function backward, void (*release)(void *), bool is_leaf, ct_tensor *results, ct_error *error) {
     std::shared_ptr<CallbackNode> node;
     const int32_t code = guarded(error, [&] {
         node = std::shared_ptr<CallbackNode>(
-            new CallbackNode(context, backward, release), torch::autograd::deleteNode);
+            new CallbackNode(context, backward, release, is_leaf), torch::autograd::deleteNode);
         auto sources = borrow(inputs, input_count);
         node->set_next_edges(torch::autograd::collect_next_edges(sources));
         for (int32_t i = 0; i < output_count; i++) {

@@ -83,9 +83,14 @@ private final class BackwardClosure {
 ///
 /// `forward` runs without recording. `backward` gets the gradients of the outputs (nil where an output was not used)
 /// and gives one for each of `inputs` (nil where there is none); it runs without recording too, and may use
-/// `withGradient` to compute something again, as activation checkpointing does.
+/// `withGradient` to compute something again, as activation checkpointing does. What it captures is freed behind it.
+///
+/// - Parameter isLeaf: whether the outputs are leaves to all that is computed with them. Then `backward` runs as soon as
+///   its gradients are there, before anything else that is ready, and several passes may go back through it. Otherwise
+///   functions go back in the opposite order of their calls, and once.
 public func customFunction(
-    inputs: [Tensor], forward: () throws -> [Tensor], backward: @escaping ([Tensor?]) throws -> [Tensor?]
+    inputs: [Tensor], isLeaf: Bool = false, forward: () throws -> [Tensor],
+    backward: @escaping ([Tensor?]) throws -> [Tensor?]
 ) throws -> [Tensor] {
     let outputs = try withoutGradient(forward)
     guard isGradientEnabled, inputs.contains(where: \.requiresGradient) else { return outputs }
@@ -98,7 +103,7 @@ public func customFunction(
                     inputs, inputCount, outputs, outputCount, context, runBackward,
                     { pointer in
                         if let pointer { Unmanaged<BackwardClosure>.fromOpaque(pointer).release() }
-                    }, &results, error)
+                    }, isLeaf, &results, error)
             }
         }
     }

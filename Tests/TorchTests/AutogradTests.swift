@@ -75,6 +75,66 @@ import Torch
         #expect(try x.gradient?.isEqual(to: plain.1) == true)
     }
 
+    @Test func aLeafsGradientArrivesBeforeThePassGoesOn() throws {
+        for isLeaf in [true, false] {
+            let weights = try (0..<3).map { try Tensor([Float($0 + 1)]) }
+            for weight in weights { try weight.setRequiresGradient(true) }
+            let order = Log()
+            // Made before everything that uses them, as the leaves of a pass are.
+            let taps = try weights.enumerated().map { index, weight in
+                try customFunction(inputs: [weight], isLeaf: isLeaf) {
+                    [weight]
+                } backward: { gradients in
+                    order.entries.append("weight \(index)")
+                    return [gradients[0]]
+                }[0]
+            }
+            var x = try Tensor([2] as [Float])
+            for (index, tap) in taps.enumerated() {
+                x = try customFunction(inputs: [x * tap]) { [try x * tap] } backward: { gradients in
+                    order.entries.append("block \(index)")
+                    return [gradients[0]]
+                }[0]
+            }
+            try x.sum().backward()
+            #expect(
+                order.entries
+                    == (isLeaf
+                        ? ["block 2", "weight 2", "block 1", "weight 1", "block 0", "weight 0"]
+                        : ["block 2", "block 1", "block 0", "weight 2", "weight 1", "weight 0"]))
+            #expect(try weights.map { try $0.gradient?.floats() } == [[12], [6], [4]])
+        }
+    }
+
+    @Test func whatABackwardCapturesIsFreedBehindIt() throws {
+        let x = try Tensor([1] as [Float])
+        try x.setRequiresGradient(true)
+        let later = Log()
+        weak var captured: Log?
+        // Goes back after the one whose capture is looked for.
+        let first = try customFunction(inputs: [x]) { [try x * 2] } backward: { gradients in
+            later.entries.append(captured == nil ? "freed" : "kept")
+            return [gradients[0]]
+        }[0]
+        func make() throws -> Tensor {
+            let own = Log()
+            captured = own
+            return try customFunction(inputs: [first]) { [try first * 2] } backward: { gradients in
+                own.entries.append("ran")
+                return [gradients[0]]
+            }[0]
+        }
+        let y = try make().sum()
+        #expect(captured != nil)
+        try y.backward()
+        #expect(later.entries == ["freed"])
+        #expect(throws: TorchError.self) { try y.backward() }
+    }
+
+    private final class Log {
+        var entries: [String] = []
+    }
+
     @Test func errorsInBackwardComeBack() throws {
         struct Wrong: Error {}
         let x = try Tensor([1] as [Float])

@@ -146,12 +146,18 @@ struct HangAndMemoryTests {
             let sequences = try tiny.sequences(0..<4), arrived = Mutex(0), passes = Mutex(0)
             let tensors = tiny.model.store.parameters.map(\.tensor)
             let report = try GradientStream.$beforeTaking.withValue({
-                guard failing, arrived.withLock({ $0 += 1; return $0 }) == 30 else { return }
+                guard failing,
+                    arrived.withLock({
+                        $0 += 1; return $0
+                    }) == 30
+                else { return }
                 throw TorchError(kind: .outOfMemory, operation: "matmul", message: "no memory for a gradient")
             }) {
                 try TrainingStep.$beforePass.withValue({ sequences in
                     // Of the first try the first row fails on its way back; of the second no whole row fits.
-                    let number = passes.withLock { $0 += 1; return $0 }
+                    let number = passes.withLock {
+                        $0 += 1; return $0
+                    }
                     guard halving, number > 1, sequences.count > 1 else { return }
                     throw TorchError(kind: .outOfMemory, operation: "matmul", message: "no memory for a row")
                 }) { try step.accumulate([Array(sequences[..<2]), Array(sequences[2...])]) }

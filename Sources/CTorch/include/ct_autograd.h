@@ -34,10 +34,11 @@ typedef int32_t (*ct_backward_function)(
     int32_t input_count, char **message);
 
 /* Joins `outputs` (computed without recording) to `inputs` by a node whose backward is `backward`; `results` gets the
- * outputs with their history. `release(context)` is called once when the node is gone. */
+ * outputs with their history. `release(context)` is called once, after a backward pass that keeps no graph or when the
+ * node is gone. A node that `is_leaf` runs before others that are ready, and keeps its context for other passes. */
 int32_t ct_attach_backward(
     const ct_tensor *inputs, int32_t input_count, const ct_tensor *outputs, int32_t output_count, void *context,
-    ct_backward_function backward, void (*release)(void *), ct_tensor *results, ct_error *error);
+    ct_backward_function backward, void (*release)(void *), bool is_leaf, ct_tensor *results, ct_error *error);
 
 #ifdef __cplusplus
 }

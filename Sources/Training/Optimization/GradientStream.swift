@@ -116,7 +116,7 @@ final class GradientStream: @unchecked Sendable {
         for (index, leaf) in leaves.enumerated() {
             // A gradient arrives here when all uses of the leaf have added theirs.
             slots[index].slot.parameter.tensor = try withGradient {
-                try customFunction(inputs: [leaf]) {
+                try customFunction(inputs: [leaf], isLeaf: true) {
                     [leaf]
                 } backward: { [unowned self] gradients in
                     guard Self.place != Self.nowhere else { return [gradients[0]] }

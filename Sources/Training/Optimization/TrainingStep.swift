@@ -99,7 +99,7 @@ public struct TrainingStep {
         do { return try accumulate(microBatches, deal: deal, seed: seed, stream: optimizer.stream) } catch let error
             as TorchError
             where error.kind == .outOfMemory && memory.whenFull == .halve && optimizer.everyone.size == 1
-                && optimizer.stream != nil
+            && optimizer.stream != nil
         {
             // Gradients that are added already cannot be taken back. Again, with each row's kept until the row is done,
             // so that a row that does not fit can be halved.

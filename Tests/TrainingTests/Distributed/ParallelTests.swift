@@ -104,7 +104,8 @@ struct ParallelTests {
         ] {
             let whole = try TemporaryFolder(), parts = try TemporaryFolder()
             let all = [
-                model, "parallel=\(parallel)", "sharding.kind=\(sharding)", "precision=bf16", "stages.first.steps=3", "stages.second.steps=2",
+                model, "parallel=\(parallel)", "sharding.kind=\(sharding)", "precision=bf16", "stages.first.steps=3",
+                "stages.second.steps=2",
             ]
             _ = try train(recipe(whole, all + ["stages.second.evaluate_every=2"]), ranks: 4)
             _ = try train(recipe(parts, all + ["stages.second.evaluate_every=2"]), ranks: 4, stop: 2)
