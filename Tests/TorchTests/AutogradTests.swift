@@ -91,7 +91,9 @@ import Torch
             }
             var x = try Tensor([2] as [Float])
             for (index, tap) in taps.enumerated() {
-                x = try customFunction(inputs: [x * tap]) { [try x * tap] } backward: { gradients in
+                x = try customFunction(inputs: [x * tap]) {
+                    [try x * tap]
+                } backward: { gradients in
                     order.entries.append("block \(index)")
                     return [gradients[0]]
                 }[0]
@@ -112,14 +114,18 @@ import Torch
         let later = Log()
         weak var captured: Log?
         // Goes back after the one whose capture is looked for.
-        let first = try customFunction(inputs: [x]) { [try x * 2] } backward: { gradients in
+        let first = try customFunction(inputs: [x]) {
+            [try x * 2]
+        } backward: { gradients in
             later.entries.append(captured == nil ? "freed" : "kept")
             return [gradients[0]]
         }[0]
         func make() throws -> Tensor {
             let own = Log()
             captured = own
-            return try customFunction(inputs: [first]) { [try first * 2] } backward: { gradients in
+            return try customFunction(inputs: [first]) {
+                [try first * 2]
+            } backward: { gradients in
                 own.entries.append("ran")
                 return [gradients[0]]
             }[0]
