@@ -117,6 +117,16 @@ extension Tensor {
 
     /// Adds `other × scale` in place.
     public func addInPlace(_ other: Tensor, scale: Double = 1) throws {
+        // Of another type the engine makes a copy in this one's first, all of it at once.
+        let stretch = 1 << 20
+        if other.dtype != dtype, count > stretch, shape == other.shape, isContiguous, other.isContiguous {
+            let (own, added) = (try view([count]), try other.view([count]))
+            for start in stride(from: 0, to: count, by: stretch) {
+                let range = start..<min(start + stretch, count)
+                try own.slice(0, range).addInPlace(added.slice(0, range), scale: scale)
+            }
+            return
+        }
         try run("add_", [self, other]) { ct_add_(handle, other.handle, scale, $0) }
     }
 

@@ -39,8 +39,12 @@ extension VisionLanguageModel {
                         try gradient ?? .zeros(piece.shape, dtype: piece.dtype, device: piece.device))
                 }
                 for (index, gradient) in found.enumerated() {
-                    guard let wide = try gradient?.to(.float32) else { continue }
-                    ofHead[index] = try ofHead[index].map { try $0 + wide } ?? wide
+                    guard let gradient else { continue }
+                    if let sum = ofHead[index] {
+                        try sum.addInPlace(gradient)
+                    } else {
+                        ofHead[index] = try gradient.to(.float32)
+                    }
                 }
                 total = try total + loss.detach()
             }
@@ -48,9 +52,13 @@ extension VisionLanguageModel {
         } backward: { gradients in
             guard let scale = gradients[0] else { return Array(repeating: nil, count: 1 + learned.count) }
             let first = reachesHidden ? try Tensor.cat(ofHidden) * scale.to(hidden.dtype) : nil
+            // The head's is as large as the embedding, in float32: no second one, and this one goes.
+            let factor = try scale.item()
+            defer { ofHead = [] }
             return [first]
                 + (try zip(ofHead, learned).map { gradient, leaf in
-                    try gradient.map { try ($0 * scale).to(leaf.dtype) }
+                    try gradient?.multiplyInPlace(factor)
+                    return try gradient?.to(leaf.dtype)
                 })
         }
         return total[0]

@@ -123,4 +123,17 @@ import Torch
         #expect(try Tensor.cat([x, x], dimension: 1).shape == [2, 6])
         #expect(try x.split([1, 2], dimension: 1)[1].floats() == [1, 2, 7, 8])
     }
+
+    @Test func addsAnotherTypeInPiecesAsInOne() throws {
+        let random = try RandomGenerator(seed: 3)
+        // More than one piece, and a rest.
+        let sum = try random.normal([5, 300_001]), part = try random.normal([5, 300_001]).to(.bfloat16)
+        let expected = try sum + part.to(.float32) * 0.5
+        let column = try sum.slice(1, 0..<7).clone()
+        try sum.addInPlace(part, scale: 0.5)
+        #expect(try sum.isEqual(to: expected))
+        // Views that do not lie in one go the engine's way.
+        try sum.slice(1, 0..<7).addInPlace(part.slice(1, 0..<7), scale: -0.5)
+        #expect(try (sum.slice(1, 0..<7) - column).abs().amax().item() < 1e-6)
+    }
 }

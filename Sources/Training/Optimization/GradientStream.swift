@@ -50,6 +50,9 @@ final class GradientStream: @unchecked Sendable {
     /// Buckets that left in the step so far, and those of them that left while a pass was still going on.
     private(set) var sent = (all: 0, early: 0)
     private var isFinishing = false
+    /// Whether buckets wait for the end of the pass. The courier also brings blocks together that are spread, in an order
+    /// that is the same on all ranks; when a gradient arrives may not be, as where one rank has no pictures.
+    var waitsForPass = false
 
     // Of the wave:
     private var places = 0
@@ -153,6 +156,7 @@ final class GradientStream: @unchecked Sendable {
             for index in slots.indices where nextPlace[index] <= place && arrived[index][place] == nil {
                 try receive(index, nil, place)
             }
+            try sendReady()
         }
     }
 
@@ -187,6 +191,10 @@ final class GradientStream: @unchecked Sendable {
         buckets[number].missing -= 1
         guard buckets[number].missing == 0 else { return }
         if isLast, !isOrderKnown { observed.append(number) }
+        if !waitsForPass { try sendReady() }
+    }
+
+    private func sendReady() throws {
         while nextBucket < order.count, buckets[order[nextBucket]].missing == 0 {
             try send(buckets[order[nextBucket]])
             nextBucket += 1

@@ -123,6 +123,7 @@ public final class Optimizer {
             try blocks.map { try SpreadBlock($0.parameters, $0.groups, over: ranks, courier, spreadOrder) }
         }
         blocks = []
+        stream?.waitsForPass = true
     }
 
     /// Waits for what blocks that are spread have on its way, at the end of a step's passes.

@@ -103,13 +103,28 @@ extension Optimizer {
                 master = try flat(share.count)
                 leafShare = try leaves?.slice(0, share) ?? flat(share.count, dtype)
             }
+            let (held, values) = (self.share, self.master)
+            // Values first: the tensors that they came from go before gradients and moments are made.
+            for index in parameters.indices {
+                let slot = Slot(
+                    parameter: parameters[index], shape: shapes[index], range: ranges[index],
+                    position: positions[index], gradient: nil)
+                let start = try slot.piece(of: (masters[slot.parameter.name] ?? slot.parameter.tensor).detach())
+                try leaves?.slice(0, slot.range).copy(from: start.reshape(-1))
+                try Self.take(slot, from: start, into: values, share: held)
+                guard let leaves else { continue }
+                let leaf = try leaves.slice(0, slot.range).view(slot.shape).detach()
+                try leaf.setRequiresGradient(true)
+                slot.parameter.tensor = leaf
+            }
+            if leaves == nil, leafShare !== master { try leafShare.copy(from: master) }
             gradient = try flat(share.count)
             switch layout {
             case .whole: collected = gradient
             case .sharedState: collected = try flat(count)
             case .sharedGradients, .spread: collected = nil
             }
-            average = hasAverage ? try flat(share.count) : nil
+            average = hasAverage ? try master.clone() : nil
             let own = share.count
             func moments(areSquares: Bool) throws -> Moments? {
                 guard kind == .adamw else { return nil }
@@ -125,21 +140,6 @@ extension Optimizer {
                     parameter: parameters[index], shape: shapes[index], range: ranges[index],
                     position: positions[index],
                     gradient: try collected?.slice(0, ranges[index]).view(shapes[index]))
-            }
-            for slot in slots {
-                let start = try slot.piece(of: (masters[slot.parameter.name] ?? slot.parameter.tensor).detach())
-                try leaves?.slice(0, slot.range).copy(from: start.reshape(-1))
-                try take(slot, from: start, into: master)
-                if let average { try take(slot, from: start, into: average) }
-            }
-            guard let leaves else {
-                if leafShare !== master { try leafShare.copy(from: master) }
-                return
-            }
-            for slot in slots {
-                let leaf = try leaves.slice(0, slot.range).view(slot.shape).detach()
-                try leaf.setRequiresGradient(true)
-                slot.parameter.tensor = leaf
             }
         }
 
@@ -160,6 +160,10 @@ extension Optimizer {
 
         /// Copies what of a parameter's values belongs to this process into a flat tensor of the share.
         func take(_ slot: Slot, from source: Tensor, into target: Tensor) throws {
+            try Self.take(slot, from: source, into: target, share: share)
+        }
+
+        private static func take(_ slot: Slot, from source: Tensor, into target: Tensor, share: Range<Int>) throws {
             let range = slot.range.clamped(to: share)
             guard !range.isEmpty else { return }
             try target.slice(0, range.shifted(by: -share.lowerBound))
