@@ -95,7 +95,7 @@ struct BenchCommand: ParsableCommand {
         var memory = Recipe.Memory()
         if saveMemory {
             memory.recomputed = [.visionTower, .decoder]
-            memory.lossRows = 256
+            memory.lossRows = 128
         }
         let bench = TrainBench(dtype: type, runs: runs, memory: memory, threads: count, isLong: long)
         try show(bench.run(rows: chosenRows, progress: Self.progress))
