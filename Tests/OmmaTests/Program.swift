@@ -33,6 +33,8 @@ struct Program {
     static func process(
         _ arguments: [String], environment: [String: String] = [:]
     ) -> (process: Process, input: Pipe, output: Pipe, errors: Pipe) {
+        // Who writes to a program that has gone gets an error; the signal would end the tests.
+        signal(SIGPIPE, SIG_IGN)
         let process = Process()
         process.executableURL = URL(filePath: path)
         process.arguments = arguments
@@ -51,9 +53,8 @@ struct Program {
         _ arguments: String..., input: Data = Data(), environment: [String: String] = [:]
     ) throws -> Outcome {
         let (process, inputPipe, output, errors) = process(arguments, environment: environment)
-        // A program that reads nothing may be gone before all is written, which must not end the tests.
-        signal(SIGPIPE, SIG_IGN)
         try process.run()
+        // A program that reads nothing may be gone before all is written.
         try? inputPipe.fileHandleForWriting.write(contentsOf: input)
         try? inputPipe.fileHandleForWriting.close()
         let written = try output.fileHandleForReading.readToEnd() ?? Data()
