@@ -122,7 +122,8 @@ import Testing
 
     /// V5: whoever leaves, whenever, leaves nothing behind.
     @Test func clientsThatLeaveFreeTheirPlaces() async throws {
-        let server = try await TestServer { $0.maxQueue = 400 }
+        // No long answer is done before its client leaves, however busy the machine is.
+        let server = try await TestServer({ $0.maxQueue = 400 }, observer: { _ in usleep(5000) })
         let golden = try await server.chat(TestServer.question("Hi")).content()
         let port = server.port, clients = 200
         let bodies = try [false, true].map { stream in
@@ -153,8 +154,7 @@ import Testing
         #expect(try await settled(server), "\(server.engine.statistics)")
         let statistics = server.engine.statistics
         print("V5: \(clients) clients left, \(statistics.cancelled) answers cancelled, 0 places lost")
-        // On a busy machine an answer may be done before its client gets to leave.
-        #expect(statistics.cancelled > statistics.finished && statistics.failed == 0, "\(statistics)")
+        #expect(statistics.finished <= 1 && statistics.failed == 0, "\(statistics)")
         #expect(try await server.chat(TestServer.question("Hi")).content() == golden)
         try await server.stop()
     }
