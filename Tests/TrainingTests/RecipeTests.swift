@@ -38,8 +38,10 @@ struct RecipeTests {
         #expect(recipe.stages[0].train == ["merger", "model.layers.0.*"])
         #expect(recipe.stages[0].schedule == .init(kind: .cosine, warmupSteps: 2, finalRatio: 0.1))
         #expect(recipe.stages[0].batch.accumulation == 1)
-        guard case .synthetic(let options) = recipe.stages[0].data[0].kind else { return #expect(Bool(false)) }
-        #expect(options.weights == [.text: 2, .box: 1])
+        guard case .synthetic(let options, let spells) = recipe.stages[0].data[0].kind else {
+            return #expect(Bool(false))
+        }
+        #expect(!spells && options.weights == [.text: 2, .box: 1])
         #expect(recipe.output == "runs/small" && recipe.precision == .f32)
     }
 

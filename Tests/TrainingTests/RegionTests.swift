@@ -139,6 +139,109 @@ struct RegionTests {
         #expect(looked > 100, "\(looked)")
     }
 
+    @Test("What is spelled is the same text, a character a token, and what comes after moves by as much")
+    func spelling() throws {
+        let tiny = try TinyModel()
+        let tokenizer = tiny.description.processor.tokenizer
+        let options = SyntheticOptions(seed: 5, weights: [.text: 1], sides: 140...280, difficulty: 0)
+        let (plain, spelled) = (try SyntheticSource(options), try SyntheticSource(options, spells: true))
+        var longer = 0
+        for number in 0..<30 {
+            let answers = try plain.sample(at: number).answers
+            let short = PreparedSample(number, (plain, number), tiny.description.processor, withRegions: true)
+            let long = PreparedSample(number, (spelled, number), tiny.description.processor, withRegions: true)
+            let before = try #require(short.sequence), after = try #require(long.sequence)
+            #expect(try tokenizer.decode(before.ids) == tokenizer.decode(after.ids))
+            let added = after.rows.count - before.rows.count
+            longer += added
+            #expect(after.nextPosition - before.nextPosition == Int32(added))
+            #expect(after.rows.last?.id == before.rows.last?.id && after.imageTokenCount == before.imageTokenCount)
+            // Text goes on by one from token to token, however many were put in.
+            for (row, next) in zip(after.rows, after.rows.dropFirst()) where row.item < 0 && next.item < 0 {
+                #expect(next.position == row.position &+ SIMD3(repeating: 1))
+            }
+            #expect(after.answerSpans.count == answers.count)
+            for (spans, answer) in zip(zip(before.answerSpans, after.answerSpans), answers) {
+                let tokens = after.rows[spans.1].dropLast()
+                if answer.reads.isEmpty {
+                    #expect(tokens.map(\.id) == before.rows[spans.0].dropLast().map(\.id))
+                    continue
+                }
+                let texts = tokens.map { String(decoding: tokenizer.bytes(of: $0.id) ?? [], as: UTF8.self) }
+                #expect(texts.allSatisfy { $0.count == 1 }, "\(texts)")
+                // Each is told how much of its line stands already.
+                let looks = try #require(long.regions).looks.filter { spans.1.contains($0.row + 1) }
+                #expect(looks.first?.written == 0)
+                #expect(looks.count == texts.count { !($0.first?.isWhitespace ?? true) })
+                for (look, next) in zip(looks, looks.dropFirst()) {
+                    #expect(next.written == look.written + 1 || next.written == 0)
+                }
+            }
+        }
+        #expect(longer > 20, "\(longer)")
+    }
+
+    @Test("Features along a line count its characters, and lines from above")
+    func margins() throws {
+        let tiny = try TinyModel()
+        let options = SyntheticOptions(seed: 4, weights: [.text: 1], sides: 140...280, difficulty: 0)
+        var told = 0
+        for (sample, _, targets) in try targets(tiny, options, 40) {
+            var before = 0, number = 0
+            for cell in 0..<targets.count where targets.written[cell * 2] != RegionTargets.untold {
+                let line = targets.written[cell * 2 + 1]
+                #expect((0..<sample.metadata.objects.count).contains(line))
+                guard sample.metadata.objects.count == 1 else { continue }
+                #expect(line == 0 && targets.written[cell * 2] == before)
+                let here = targets.characters[cell * 4..<cell * 4 + 4].count { $0 > 0 }
+                before += here
+                number += 1
+                // More than a feature tells are not counted here.
+                if here == 4 { break }
+            }
+            told += number
+        }
+        #expect(told > 15, "\(told)")
+    }
+
+    @Test("An answer on the order of two things is told that order, and one on bars their values")
+    func orders() throws {
+        let tiny = try TinyModel()
+        let scenes = SyntheticOptions(
+            seed: 14, turns: .single, weights: [.relation: 1], sides: 140...240, chineseShare: 0, difficulty: 0)
+        var pairs = 0
+        for (sample, _, targets) in try targets(tiny, scenes, 40) where sample.turns[0].about.count == 2 {
+            let boxes = sample.turns[0].about.map { sample.metadata.objects[$0[0]].box }
+            for look in targets.looks where sample.turns[0].about.allSatisfy({ $0.count == 1 }) {
+                pairs += 1
+                let leads = [
+                    (boxes[0].center.x - boxes[1].center.x) / Double(sample.image.width),
+                    (boxes[0].center.y - boxes[1].center.y) / Double(sample.image.height),
+                ]
+                #expect(look.order[2] == RegionTargets.untold)
+                for (lead, order) in zip(leads, look.order) {
+                    #expect(order == (abs(lead) < 0.06 ? RegionTargets.untold : lead > 0 ? 1 : 0))
+                }
+            }
+        }
+        let charts = SyntheticOptions(
+            seed: 9, turns: .single, weights: [.chart: 1], sides: 168...240, chineseShare: 0, difficulty: 0)
+        var values = 0, compared = 0
+        for (sample, _, targets) in try targets(tiny, charts, 60) {
+            let turn = sample.turns[0]
+            for look in targets.looks {
+                let meant = turn.about.map { sample.metadata.objects[$0[0]].value }
+                #expect(look.values == meant)
+                values += 1
+                guard meant.count == 2, let first = meant[0], let second = meant[1] else { continue }
+                compared += 1
+                #expect(look.order == [RegionTargets.untold, RegionTargets.untold, first > second ? 1 : 0])
+                #expect((turn.answer == "yes") == (first > second))
+            }
+        }
+        #expect(pairs > 20 && values > 30 && compared > 3, "\(pairs) \(values) \(compared)")
+    }
+
     @Test("Features count what has begun before them, and an answer that counts looks where the count is whole")
     func counts() throws {
         let tiny = try TinyModel()

@@ -32,14 +32,18 @@ public struct TrainingSample: Sendable {
     public var regions: [[PictureRegion]]
     /// What each answer must look at, in their order.
     public var answers: [AnswerPlaces]
+    /// Whether answers that repeat what is written are learned a character a token; see `spellOut`.
+    public var isSpelled: Bool
 
     public init(
-        id: String, conversation: Conversation, regions: [[PictureRegion]] = [], answers: [AnswerPlaces] = []
+        id: String, conversation: Conversation, regions: [[PictureRegion]] = [], answers: [AnswerPlaces] = [],
+        isSpelled: Bool = false
     ) {
         self.id = id
         self.conversation = conversation
         self.regions = regions
         self.answers = answers
+        self.isSpelled = isSpelled
     }
 }
 
@@ -65,8 +69,13 @@ extension TrainingDataSource {
 /// Pictures drawn while training.
 public struct SyntheticSource: TrainingDataSource {
     public let generator: SyntheticGenerator
+    private let spells: Bool
 
-    public init(_ options: SyntheticOptions) throws { generator = try SyntheticGenerator(options) }
+    /// - Parameter spells: whether answers that repeat what is written are learned a character a token.
+    public init(_ options: SyntheticOptions, spells: Bool = false) throws {
+        generator = try SyntheticGenerator(options)
+        self.spells = spells
+    }
 
     public var name: String {
         let tasks = SyntheticTask.allCases.filter { (generator.options.weights[$0] ?? 0) > 0 }.map(\.rawValue)
@@ -79,7 +88,7 @@ public struct SyntheticSource: TrainingDataSource {
         let sample = try generator.sample(at: index)
         return TrainingSample(
             id: id(of: index), conversation: sample.conversation,
-            regions: [sample.regions], answers: sample.turns.map(\.places))
+            regions: [sample.regions], answers: sample.turns.map(\.places), isSpelled: spells)
     }
 }
 

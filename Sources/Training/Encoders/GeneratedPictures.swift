@@ -21,7 +21,7 @@ struct GeneratedPictures: Sendable {
         self.seed = seed
         var opened: [(generator: SyntheticGenerator, isBlind: Bool)] = []
         for source in sources {
-            guard case .synthetic(let options) = source.kind else {
+            guard case .synthetic(let options, _) = source.kind else {
                 throw RecipeError(
                     file: "the recipe", key: "data",
                     reason: "must be synthetic where there is an objective: what other pictures show is not known")

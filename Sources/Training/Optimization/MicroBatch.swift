@@ -89,9 +89,9 @@ extension VisionLanguageModel {
                     total = try total + loss * lesson.lookShare
                     lessons.append((.look, try loss.item()))
                 }
-                if let loss = try lesson.heads.askedLoss(noted, lesson.targets) {
+                for (kind, loss) in try lesson.heads.askedLosses(noted, lesson.targets) {
                     total = try total + loss * lesson.lookShare
-                    lessons.append((.asked, try loss.item()))
+                    lessons.append((kind, try loss.item()))
                 }
             }
             // Where nothing that learns has a part in it, as the tower in text, it is a loss all the same.

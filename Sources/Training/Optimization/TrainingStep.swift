@@ -201,7 +201,7 @@ public struct TrainingStep {
             look = (regions?.look ?? 0) / Double(max(1, looks))
         }
 
-        func count(_ lesson: RegionHeads.Lesson) -> Int { lesson == .look || lesson == .asked ? looks : places }
+        func count(_ lesson: RegionHeads.Lesson) -> Int { lesson.isOfLooks ? looks : places }
     }
 
     private func microBatch(

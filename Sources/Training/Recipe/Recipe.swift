@@ -264,7 +264,8 @@ public struct Recipe: Sendable, Equatable {
         public enum Kind: Sendable, Equatable {
             /// What a published recipe says; a user's catalogue says where it lies.
             case role(String)
-            case synthetic(SyntheticOptions)
+            /// - Parameter spells: whether answers that repeat what is written are learned a character a token.
+            case synthetic(SyntheticOptions, spells: Bool)
             /// A file of conversations, and the folder that its pictures' names start from.
             case messages(file: String, images: String, unmarked: UnmarkedPictures)
         }

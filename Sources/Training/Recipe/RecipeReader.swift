@@ -277,7 +277,8 @@ extension Recipe.Source {
         if node.has("role") {
             kind = .role(try node.string("role"))
         } else if let synthetic = try node.mapping("synthetic") {
-            kind = .synthetic(try SyntheticOptions(synthetic))
+            let spells = try synthetic.flag("spell", default: false)
+            kind = .synthetic(try SyntheticOptions(synthetic), spells: spells)
         } else {
             let file = resolved(try node.string("jsonl"), folder)
             let images = node.has("images") ? resolved(try node.string("images"), folder) : nil

@@ -13,6 +13,8 @@ public struct PictureRegion: Sendable {
     public var value: Int?
     /// For writing: what is written, and the middle of each character.
     public var characters: [(code: Int, middle: Point)]
+    /// Lines of writing above this one; nil for what is no line, as the captions of a chart are not.
+    public var line: Int?
 
     var isShape: Bool { kind > 0 && kind < RegionClasses.writing }
 }
@@ -38,6 +40,7 @@ extension SyntheticSample {
     /// All that is drawn in the picture and could be asked for.
     var regions: [PictureRegion] {
         let (width, height) = (Double(image.width), Double(image.height))
+        let lines = metadata.objects.filter { $0.characters != nil }
         return (metadata.objects + metadata.captions).map { object in
             let shape = object.shape.flatMap { SyntheticObject.shapes.firstIndex(of: $0) }
             return PictureRegion(
@@ -52,7 +55,8 @@ extension SyntheticSample {
                     // As high as its line is drawn, whatever the font's own height.
                     let middle = Point(place.center.x / width, object.box.center.y / height)
                     return (RegionClasses.character(character), middle)
-                })
+                },
+                line: lines.contains(object) ? lines.count { $0.box.y < object.box.y } : nil)
         }
     }
 }

@@ -33,6 +33,11 @@ final class RegionHeads {
     private static let decoderSizes = [
         RegionClasses.kinds, RegionClasses.colors, RegionClasses.values, 4 * RegionTargets.steps,
         RegionTargets.tallies * (RegionTargets.mostCounted + 1),
+        RegionTargets.margins * (RegionTargets.mostWritten + 1),
+    ]
+    private static let askedSizes = [
+        things * 8 * RegionTargets.steps, things * RegionClasses.values, RegionTargets.orders * 2,
+        RegionTargets.mostWritten + 1,
     ]
 
     /// - Parameters:
@@ -48,7 +53,7 @@ final class RegionHeads {
         decoderNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["decoder_norm"])
         decoderHead = try Linear(hidden, Self.decoderSizes.reduce(0, +), bias: true, scope["decoder_head"])
         askedNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["asked_norm"])
-        askedHead = try Linear(hidden, Self.things * 8 * RegionTargets.steps, bias: true, scope["asked_head"])
+        askedHead = try Linear(hidden, Self.askedSizes.reduce(0, +), bias: true, scope["asked_head"])
     }
 
     /// What the heads look at, noted during a forward pass.
@@ -76,7 +81,13 @@ final class RegionHeads {
     /// What the heads tell, for logs.
     enum Lesson: String, CaseIterable {
         case kind, color, edges, writing, worth, placedKind = "placed_kind", placedColor = "placed_color", value, place,
-            count, look, asked
+            count, lettersBefore = "letters_before", look, asked, askedValue = "asked_value", order,
+            lettersWritten = "letters_written"
+
+        /// Whether it is told of tokens that look, not of places.
+        var isOfLooks: Bool {
+            [.look, .asked, .askedValue, .order, .lettersWritten].contains(self)
+        }
     }
 
     /// The summed loss of attention that looks elsewhere, and for how many tokens: minus the logarithm of the part of a
@@ -116,27 +127,44 @@ final class RegionHeads {
         return total
     }
 
-    /// The summed loss of telling, where an answer begins and behind the layer that looks, where the things stand that are
-    /// asked about: an answer on their order, or their boxes, needs both. In features' sides from the picture's corner,
-    /// and in parts of the picture's, whose size is known by then.
-    func askedLoss(_ noted: Observation, _ targets: [RegionTargets]) throws -> Tensor? {
-        guard let hidden = noted.asked else { return nil }
-        var rows: [Int] = [], places: [Int] = [], firstRow = 0
+    /// The summed losses of telling, where an answer begins and behind the layer that looks, what it will need: where the
+    /// things stand that are asked about, in features' sides from the picture's corner and in parts of the picture's,
+    /// whose size is known by then; what they are worth; which of two lies further right or down, or is worth more; and
+    /// for a line that is read, how much of it is written already.
+    func askedLosses(_ noted: Observation, _ targets: [RegionTargets]) throws -> [(Lesson, Tensor)] {
+        guard let hidden = noted.asked else { return [] }
+        var rows: [Int] = [], places: [Int] = [], values: [Int] = [], orders: [Int] = [], written: [Int] = []
+        var firstRow = 0
+        func padded(_ values: [Int], to count: Int) -> [Int] {
+            Array((values + Array(repeating: RegionTargets.untold, count: count)).prefix(count))
+        }
         for target in targets {
             for look in target.looks {
                 rows.append(look.row + firstRow)
-                for thing in 0..<Self.things {
-                    places +=
-                        thing < look.places.count
-                        ? look.places[thing] + look.parts[thing] : Array(repeating: RegionTargets.untold, count: 8)
-                }
+                let told = zip(look.places, look.parts).prefix(Self.things).flatMap { $0 + $1 }
+                places += padded(told, to: Self.things * 8)
+                values += padded(look.values, to: Self.things)
+                orders += look.order
+                written.append(look.written)
             }
             firstRow += target.rowCount
         }
-        guard places.contains(where: { $0 != RegionTargets.untold }) else { return nil }
-        let told = try hidden.indexSelect(0, Tensor(rows).to(hidden.device))
-        return try askedHead(askedNorm(told)).to(.float32).reshape(-1, RegionTargets.steps)
-            .crossEntropy(Tensor(places).to(hidden.device), reduction: .sum, ignore: RegionTargets.untold) * 0.125
+        let isTold = [places, values, orders, written].map { $0.contains { $0 != RegionTargets.untold } }
+        guard isTold.contains(true) else { return [] }
+        let scores = try askedHead(askedNorm(hidden.indexSelect(0, Tensor(rows).to(hidden.device)))).to(.float32)
+            .split(Self.askedSizes, dimension: 1)
+        let lessons: [(lesson: Lesson, classes: Int, targets: [Int], weight: Double)] = [
+            (.asked, RegionTargets.steps, places, 0.125), (.askedValue, RegionClasses.values, values, 0.5),
+            (.order, 2, orders, 1), (.lettersWritten, RegionTargets.mostWritten + 1, written, 0.5),
+        ]
+        return try lessons.indices.filter { isTold[$0] }.map { index in
+            let (lesson, classes, targets, weight) = lessons[index]
+            return (
+                lesson,
+                try scores[index].reshape(-1, classes).crossEntropy(
+                    Tensor(targets).to(hidden.device), reduction: .sum, ignore: RegionTargets.untold) * weight
+            )
+        }
     }
 
     /// Summed losses over the features of all pictures of a packed input; empty where nothing is told.
@@ -180,6 +208,10 @@ final class RegionHeads {
         try classify(
             .count, read[4].reshape(-1, RegionTargets.mostCounted + 1),
             all.foreground.flatMap { all.counts[$0 * tallies..<($0 + 1) * tallies] }, weight: 0.5)
+        let margins = RegionTargets.margins
+        try classify(
+            .lettersBefore, read[5].reshape(-1, RegionTargets.mostWritten + 1),
+            all.foreground.flatMap { all.written[$0 * margins..<($0 + 1) * margins] }, weight: 0.5)
         return losses
     }
 }
@@ -187,7 +219,7 @@ final class RegionHeads {
 /// The targets of several sequences behind one another, as the features of a packed input lie.
 private struct JoinedTargets {
     var kinds: [Int] = [], colors: [Int] = [], values: [Int] = [], characters: [Int] = [], places: [Int] = []
-    var counts: [Int] = []
+    var counts: [Int] = [], written: [Int] = []
     var edges: [Float] = []
     var foreground: [Int] = [], background: [Int] = []
     var count: Int { kinds.count }
@@ -202,6 +234,7 @@ private struct JoinedTargets {
             characters += target.characters
             places += target.places
             counts += target.counts
+            written += target.written
             edges += target.edges
         }
     }

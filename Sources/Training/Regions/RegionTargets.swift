@@ -19,7 +19,21 @@ struct RegionTargets: Sendable, Codable {
         var places: [[Int]]
         /// The same in hundredths of the picture's sides, which an answer can know.
         var parts: [[Int]]
+        /// What each thing is worth, as bars are.
+        var values: [Int]
+        /// How two things stand to one another, of `orders` kinds: 1 where the first is further right, further down, worth
+        /// more; 0 where the second is.
+        var order = Array(repeating: RegionTargets.untold, count: RegionTargets.orders)
+        /// Characters of the line that is read that come before those that the row predicts.
+        var written = RegionTargets.untold
     }
+    static let orders = 3
+    /// Two middles nearer than this, in parts of the picture's side, have no order.
+    private static let clearance = 0.06
+    /// What is told of where in a text a feature stands: characters of its line before it, and lines above.
+    static let margins = 2
+    /// The most characters and lines that are told.
+    static let mostWritten = 20
     /// How many a running count tells at most.
     static let mostCounted = 20
     /// Running counts of a feature: of its shape, its colour, both, and of everything.
@@ -45,6 +59,8 @@ struct RegionTargets: Sendable, Codable {
     /// `tallies` for each feature of a shape: how many shapes of its kind have begun up to here, in the order of the
     /// features. A causal decoder can know that, and an answer that looks at the last of what it counts finds the number.
     private(set) var counts: [Int] = []
+    /// `margins` for each feature of a line.
+    private(set) var written: [Int] = []
     /// Features that belong to something, by number.
     private(set) var foreground: [Int] = []
     /// Features that belong to nothing and are told so: a quarter of them.
@@ -115,7 +131,34 @@ struct RegionTargets: Sendable, Codable {
                 max(0, min(Self.steps - 1, Int($0 * Double(Self.steps))))
             }
         }
-        for row in rows { looks.append(Look(row: row - 1, features: features, places: places, parts: parts)) }
+        let values = things.map { thing in
+            let all = Set(thing.compactMap { Self.told(regions[$0].value) })
+            return all.count == 1 ? all.first ?? Self.untold : Self.untold
+        }
+        var look = Look(row: 0, features: features, places: places, parts: parts, values: values)
+        if things.count == 2 { look.order = order(things, values, regions) }
+        for row in rows {
+            look.row = row - 1
+            looks.append(look)
+        }
+    }
+
+    /// Which of two things lies further right, further down, and is worth more.
+    private func order(_ things: [[Int]], _ values: [Int], _ regions: [PictureRegion]) -> [Int] {
+        func told(_ lead: Double, _ clearance: Double) -> Int {
+            abs(lead) < clearance ? Self.untold : lead > 0 ? 1 : 0
+        }
+        let middles = things.compactMap { $0.count == 1 ? regions[$0[0]].box.center : nil }
+        let places =
+            middles.count == 2
+            ? [middles[0].x - middles[1].x, middles[0].y - middles[1].y].map { told($0, Self.clearance) }
+            : [Self.untold, Self.untold]
+        let areWorth = !values.contains(Self.untold)
+        return places + [areWorth ? told(Double(values[0] - values[1]), 0.5) : Self.untold]
+    }
+
+    private static func told(_ value: Int?) -> Int? {
+        value.flatMap { (0..<RegionClasses.values).contains($0) ? $0 : nil }
     }
 
     /// What has been counted at a feature of region `owner`, which then is among the `seen`.
@@ -138,11 +181,14 @@ struct RegionTargets: Sendable, Codable {
         _ cells: [Rectangle]
     ) {
         let middles = lines.flatMap { line in line.characters.map(\.middle) }
+        // Each line is counted by itself.
+        let numbers = lines.flatMap { line in line.characters.indices }
         var next = 0
         // The last token of a span ends the turn.
         for row in span.dropLast() {
             let text = String(decoding: tokenizer.bytes(of: sequence.rows[row].id) ?? [], as: UTF8.self)
             let seen = middles[next...].prefix(text.count { !$0.isWhitespace })
+            let number = numbers[next...].first
             next += seen.count
             let features = cells.indices.filter { cell in
                 seen.contains {
@@ -152,7 +198,10 @@ struct RegionTargets: Sendable, Codable {
             }
             if features.isEmpty { continue }
             let nowhere = [Array(repeating: Self.untold, count: 4)]
-            looks.append(Look(row: row - 1, features: [features], places: nowhere, parts: nowhere))
+            looks.append(
+                Look(
+                    row: row - 1, features: [features], places: nowhere, parts: nowhere, values: [Self.untold],
+                    written: number.map { min($0, Self.mostWritten) } ?? Self.untold))
         }
     }
 
@@ -167,8 +216,9 @@ struct RegionTargets: Sendable, Codable {
             guard wide > 0, high > 0, wide * high > (best?.shared ?? 0) else { continue }
             best = (index, region, wide * high)
         }
-        let slots = writing(in: cell, regions)
-        characters += slots ?? Array(repeating: Self.untold, count: Self.slots)
+        let line = line(in: cell, regions)
+        characters += line.map { writing(in: cell, $0) } ?? Array(repeating: Self.untold, count: Self.slots)
+        written += line.map { margins(of: cell, $0) } ?? Array(repeating: Self.untold, count: Self.margins)
         guard let best, best.shared > 0.15 * min(cell.area, best.region.box.area) else {
             let isTold = best == nil && (number + number / 7) % 4 == 0
             kinds.append(isTold ? 0 : Self.untold)
@@ -182,7 +232,7 @@ struct RegionTargets: Sendable, Codable {
         let region = best.region
         kinds.append(region.kind)
         colors.append(region.color ?? Self.untold)
-        values.append(region.value.flatMap { (0..<RegionClasses.values).contains($0) ? $0 : nil } ?? Self.untold)
+        values.append(Self.told(region.value) ?? Self.untold)
         let (box, middle) = (region.box, cell.center)
         edges += [
             (box.x - middle.x) / cell.width, (box.y - middle.y) / cell.height, (box.maxX - middle.x) / cell.width,
@@ -194,34 +244,26 @@ struct RegionTargets: Sendable, Codable {
         return best.number
     }
 
-    /// The characters whose middle lies in the cell, of the line that runs nearest to the cell's own middle; nil where
-    /// no line does.
-    private func writing(in cell: Rectangle, _ regions: [PictureRegion]) -> [Int]? {
+    /// The line that runs nearest to the cell's own middle; nil where none does.
+    private func line(in cell: Rectangle, _ regions: [PictureRegion]) -> PictureRegion? {
         let lines = regions.filter { region in
             !region.characters.isEmpty && (cell.y..<cell.maxY).contains(region.box.center.y)
                 && region.box.maxX > cell.x && region.box.x < cell.maxX
         }
         let middle = cell.center.y
-        guard
-            let line = lines.min(by: { abs($0.box.center.y - middle) < abs($1.box.center.y - middle) })
-        else { return nil }
+        return lines.min { abs($0.box.center.y - middle) < abs($1.box.center.y - middle) }
+    }
+
+    /// The characters of a line whose middle lies in the cell.
+    private func writing(in cell: Rectangle, _ line: PictureRegion) -> [Int] {
         let inside = line.characters.filter { (cell.x..<cell.maxX).contains($0.middle.x) }.map(\.code)
         return Array((inside + Array(repeating: 0, count: Self.slots)).prefix(Self.slots))
     }
-}
 
-extension ProcessedSequence {
-    /// The rows of each answer, one behind another.
-    fileprivate var answerSpans: [Range<Int>] {
-        var spans: [Range<Int>] = []
-        for (row, token) in rows.enumerated() where token.isSupervised && row > 0 {
-            if let last = spans.last, last.upperBound == row {
-                spans[spans.count - 1] = last.lowerBound..<row + 1
-            } else {
-                spans.append(row..<row + 1)
-            }
-        }
-        return spans
+    /// How many characters of the line come before the cell, and how many lines above.
+    private func margins(of cell: Rectangle, _ line: PictureRegion) -> [Int] {
+        let before = line.characters.count { $0.middle.x < cell.x }
+        return [min(before, Self.mostWritten), line.line.map { min($0, Self.mostWritten) } ?? Self.untold]
     }
 }
 

@@ -185,7 +185,7 @@ extension Recipe.Source {
         let source: any TrainingDataSource
         switch kind {
         case .role(let role): throw TrainingError.unsupported(["nothing says where the data of '\(role)' lies"])
-        case .synthetic(let options): source = try SyntheticSource(options)
+        case .synthetic(let options, let spells): source = try SyntheticSource(options, spells: spells)
         case .messages(let file, let images, let unmarked):
             source = ConversationSource(
                 try ConversationFile(
@@ -210,7 +210,12 @@ extension PreparedSample {
             return
         }
         do {
-            let sequence = try processor.process(sample.conversation, .training)
+            var sequence = try processor.process(sample.conversation, .training)
+            if sample.isSpelled {
+                try sequence.spellOut(processor.tokenizer) { number in
+                    sample.answers.indices.contains(number) && !sample.answers[number].reads.isEmpty
+                }
+            }
             let regions =
                 withRegions && !sample.regions.isEmpty
                 ? RegionTargets(
