@@ -2,6 +2,7 @@ import Foundation
 import Goldens
 import Models
 import NN
+import Synchronization
 import TestSupport
 import Testing
 import Torch
@@ -80,6 +81,29 @@ struct StepTests {
         _ = try step.accumulate((0..<parts).map { Array(sequences[$0 * size..<($0 + 1) * size]) })
         for (name, gradient) in try optimizer.gradients() {
             #expect(relativeDifference(try #require(whole[name]), gradient) < 1e-5, "\(name)")
+        }
+    }
+
+    @Test("Threads for work side by side leave others' numbers of threads alone")
+    func threadCounts() async {
+        await #expect(processExitsWith: .success) {
+            func seen() -> Int {
+                let done = DispatchSemaphore(value: 0), count = Mutex(0)
+                Thread {
+                    count.withLock { $0 = Engine.threads }
+                    done.signal()
+                }.start()
+                done.wait()
+                return count.withLock { $0 }
+            }
+            Engine.threads = 3
+            let threads = WorkerThreads(2)
+            let inside = try threads.map(2) { _ in Engine.threads }
+            let courier = Courier()
+            _ = try courier.send { [try Tensor([Float(Engine.threads)])] }.wait()
+            #expect(inside == [1, 1] && Engine.threads == 3 && seen() == 3, "\(inside) \(Engine.threads) \(seen())")
+            threads.stop()
+            courier.stop()
         }
     }
 

@@ -23,7 +23,7 @@ final class Courier: @unchecked Sendable {
 
     init() {
         let thread = Thread { [condition] in
-            Engine.threads = 1
+            Engine.workAlone()
             while true {
                 condition.lock()
                 while self.jobs.isEmpty && !self.isStopped { condition.wait() }

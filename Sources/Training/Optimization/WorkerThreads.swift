@@ -14,6 +14,8 @@ final class WorkerThreads: @unchecked Sendable {
     init(_ count: Int) {
         self.count = max(1, count)
         guard count > 1 else { return }
+        // The caller's own number is settled before any of these threads sets one.
+        _ = Engine.threads
         for index in 0..<count {
             let thread = Thread { [self] in work() }
             thread.name = "omma compute \(index)"
@@ -24,7 +26,7 @@ final class WorkerThreads: @unchecked Sendable {
     }
 
     private func work() {
-        Engine.threads = 1
+        Engine.workAlone()
         while true {
             condition.lock()
             while jobs.isEmpty && !isStopped { condition.wait() }
@@ -85,6 +87,28 @@ final class WorkerThreads: @unchecked Sendable {
             defer { condition.unlock() }
             while missing > 0 { condition.wait() }
             return values.compactMap(\.self)
+        }
+    }
+}
+
+extension Engine {
+    private static let turn = Mutex(())
+
+    /// Makes the calling thread, which must be new, do its operations by itself.
+    ///
+    /// libtorch gives the number that any thread sets to all threads whose first operation comes later. A sum over
+    /// another number of threads has other last bits: left to chance, a run would not repeat. So the number is put back.
+    static func workAlone() {
+        turn.withLock { _ in
+            // A thread takes the others' number when it first asks for its own; after that its own stays.
+            let before = Engine.threads
+            Engine.threads = 1
+            let done = DispatchSemaphore(value: 0)
+            Thread {
+                Engine.threads = before
+                done.signal()
+            }.start()
+            done.wait()
         }
     }
 }
