@@ -29,6 +29,8 @@ public struct FineTuning: Sendable {
     public var maxPixels: Int?
     public var seed: UInt64 = 0
     public var threads: Int
+    /// Processes that train together, and share the micro-batches of a step.
+    public var ranks = 1
 
     public init(model: URL, data: URL, output: URL, threads: Int) {
         self.model = model
@@ -79,14 +81,16 @@ public struct FineTuning: Sendable {
         let lengths = sequences.map(\.rows.count)
         let mean = Double(lengths.reduce(0, +)) / Double(rows), longest = lengths.max() ?? 1
         let count = try folder.family.makeModel(ParameterStore(.shapes)).store.parameters.reduce(0) { $0 + $1.count }
-        // A micro-batch holds the longest row with room to spare; a step has two of them.
+        // A micro-batch holds the longest row with room to spare; a step has two of them, or one for each rank.
         let tokens = max(4096, longest * 5 / 4), perBatch = 8
-        let samplesPerStep = 2 * min(Double(perBatch), Double(tokens) / mean)
+        let microBatches = max(2, ranks)
+        let samplesPerStep = Double(microBatches) * min(Double(perBatch), Double(tokens) / mean)
         let steps = steps ?? max(1, Int((epochs * Double(file.count) / samplesPerStep).rounded(.up)))
         let rate = learningRate ?? Self.learningRate(parameters: count, isAdapter: rank != nil)
         let held = try heldOut.map { try ConversationFile($0, images: images, unmarked: unmarked).count } ?? 0
         let numbers = Numbers(
-            tokens: tokens, perBatch: perBatch, steps: steps, rate: rate, limit: limit, heldOutRows: held,
+            tokens: tokens, perBatch: perBatch, microBatches: microBatches, steps: steps, rate: rate, limit: limit,
+            heldOutRows: held,
             isSmall: count < 200_000_000)
         return Plan(
             recipe: recipe(numbers), rows: file.count, heldOutRows: held, meanTokens: mean, longest: longest,
@@ -105,6 +109,7 @@ public struct FineTuning: Sendable {
     private struct Numbers {
         var tokens: Int
         var perBatch: Int
+        var microBatches: Int
         var steps: Int
         var rate: Double
         var limit: Int?
@@ -160,7 +165,8 @@ public struct FineTuning: Sendable {
             "    learning_rate: \(decimal(numbers.rate))",
             "    clip: 1.0",
             "    schedule: {kind: cosine, warmup_steps: \(min(steps, max(1, steps * 3 / 100))), final_ratio: 0.05}",
-            "    batch: {tokens: \(numbers.tokens), max_samples: \(numbers.perBatch), accumulation: 2, look_ahead: 32}",
+            "    batch: {tokens: \(numbers.tokens), max_samples: \(numbers.perBatch), accumulation: \(numbers.microBatches), "
+                + "look_ahead: 32}",
             "    memory: {" + (numbers.isSmall ? "" : "recompute: [tower, decoder], ") + "loss_rows: 512}",
             "    checkpoint_every: \(cadence)",
             "    log_every: \(max(1, min(10, steps / 10)))",

@@ -43,6 +43,9 @@ struct FineTuneCommand: ParsableCommand {
     @Option(help: ArgumentHelp("CPU threads; one a core without it.", valueName: "n")) var threads: Int?
     @Flag(help: "Write the recipe, show three rows as the model reads them, and stop.") var dryRun = false
     @Flag(help: "Go on where an earlier run into the same folder stopped.") var resume = false
+    @Flag(help: "Go on if an earlier run into the same folder left a checkpoint, else begin.") var resumeOrStart = false
+    @Option(help: "Seconds that a rank waits for the others; of several ranks, see omma launch.")
+    var rankTimeout = 120
 
     func validate() throws {
         guard UnmarkedPictures(rawValue: unmarked) != nil else {
@@ -57,28 +60,61 @@ struct FineTuneCommand: ParsableCommand {
             throw ValidationError("--learning-rate is \(learningRate); it must be from 0 to 10")
         }
         if full, dora || qlora { throw ValidationError("--dora and --qlora are of adapters, and --full has none") }
-        if dryRun, resume { throw ValidationError("--dry-run and --resume are of no use together") }
+        guard 1...86_400 ~= rankTimeout else { throw ValidationError("--rank-timeout is a number from 1 to 86400") }
+        if dryRun, resume || resumeOrStart { throw ValidationError("--dry-run and --resume are of no use together") }
     }
 
     private var output: URL { URL(fileURLWithPath: Paths.expanded(out)).standardizedFileURL }
     private var recipe: URL { output.appendingPathComponent("recipe.yaml") }
 
     func run() throws {
-        if !resume { try prepare() }
-        if dryRun { return }
         if let threads { Engine.threads = threads }
-        let outcome = try TrainCommand.run(try Recipe.load(recipe), resume: resume)
-        guard case .finished(let checkpoint) = outcome else { return }
+        LauncherWatch.start()
+        let facts = [
+            ("libtorch", Engine.version),
+            (
+                "the command",
+                CommandLine.arguments.dropFirst().filter { $0 != "--resume-or-start" }.joined(separator: " ")
+            ),
+        ]
+        try TrainCommand.together(facts: facts, timeout: rankTimeout) { try run(with: $0) }
+    }
+
+    /// - Parameter group: the processes that train together; rank 0 prepares for all.
+    private func run(with group: ProcessGroup) throws {
+        // Checking a large file takes its time.
+        let state = try group.fromMain("preparing", timeout: .seconds(3600)) {
+            let goesOn = try resume || resumeOrStart && hasCheckpoint()
+            if !goesOn { try prepare(ranks: group.size) }
+            return Data([goesOn ? 1 : 0])
+        }
+        if dryRun { return }
+        guard FileManager.default.fileExists(atPath: recipe.path) else {
+            throw CheckpointError.unseen(folder: output.path, rank: group.rank)
+        }
+        let outcome = try TrainCommand.run(try Recipe.load(recipe), resume: state.first == 1, group: group)
+        guard case .finished(let checkpoint) = outcome, group.isMain else { return }
         print("ask it:   omma chat --model \(checkpoint)")
         if !full { print("merge it: omma merge --adapter \(checkpoint) --out \(out)-merged") }
     }
 
+    private func hasCheckpoint() throws -> Bool {
+        try FileManager.default.fileExists(atPath: recipe.path) && Recipe.load(recipe).hasCheckpoint
+    }
+
+    /// Threads of a rank, where this machine's cores are shared.
+    private var share: Int {
+        let ranks = ProcessInfo.processInfo.environment["LOCAL_WORLD_SIZE"].flatMap { Int($0) } ?? 1
+        return threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / max(1, ranks))
+    }
+
     /// Checks the data and writes the recipe.
-    private func prepare() throws {
+    private func prepare(ranks: Int) throws {
         var tuning = FineTuning(
             model: model == "nano" ? try EmbeddedModel.folder() : URL(fileURLWithPath: Paths.expanded(model)),
             data: URL(fileURLWithPath: Paths.expanded(data)), output: output,
-            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+            threads: share)
+        tuning.ranks = ranks
         tuning.images = images.map { URL(fileURLWithPath: Paths.expanded($0)) }
         tuning.unmarked = UnmarkedPictures(rawValue: unmarked) ?? .error
         tuning.heldOut = heldOut.map { URL(fileURLWithPath: Paths.expanded($0)) }

@@ -60,16 +60,28 @@ struct TrainCommand: ParsableCommand {
             catalogue: catalogue.map { URL(filePath: Paths.expanded($0)) })
         loaded.allowedChanges = Set(allowChange)
         let resume = resume || resumeOrStart && loaded.hasCheckpoint
-        guard let place = try ProcessPlace(environment: ProcessInfo.processInfo.environment) else {
-            _ = try Self.run(loaded, resume: resume)
-            return
-        }
         try loaded.recipe.requireSupport()
-        let group = try ProcessGroup(joining: place, facts: loaded.facts, timeout: .seconds(rankTimeout))
+        try Self.together(facts: loaded.facts, timeout: rankTimeout) { [loaded] group in
+            _ = try Self.run(loaded, resume: resume, group: group)
+        }
+    }
+
+    /// Runs `body` with the other ranks where something started several, else alone.
+    ///
+    /// - Parameters:
+    ///   - facts: what must be the same on all.
+    ///   - timeout: seconds that a rank waits for the others.
+    static func together(
+        facts: [(name: String, value: String)], timeout: Int, _ body: (ProcessGroup) throws -> Void
+    ) throws {
+        guard let place = try ProcessPlace(environment: ProcessInfo.processInfo.environment) else {
+            return try body(.alone)
+        }
+        let group = try ProcessGroup(joining: place, facts: facts, timeout: .seconds(timeout))
         do {
             // Whoever ends at once, as over a mistake in the recipe, must not cut off those that are still connecting.
             try group.barrier(for: "meeting the others")
-            _ = try Self.run(loaded, resume: resume, group: group)
+            try body(group)
             try group.barrier(for: "ending together")
         } catch {
             group.leave(because: error)
@@ -83,10 +95,6 @@ struct TrainCommand: ParsableCommand {
     static func run(_ loaded: Recipe.Loaded, resume: Bool, group: ProcessGroup = .alone) throws -> Trainer.Outcome {
         // Before the run's folder is made.
         try loaded.recipe.requireSupport()
-        if group.size == 1, try ProcessPlace(environment: ProcessInfo.processInfo.environment) != nil {
-            throw ProcessGroupError.environment(
-                "this command trains in one process; run the recipe that it wrote with omma train")
-        }
         StopSignal.catchSignals()
         guard group.isMain else {
             return try loaded.trainer(resume: resume, observer: SilentObserver(), group: group).run()

@@ -146,6 +146,38 @@ import Testing
         #expect(names.count { $0.hasPrefix("step-") } == 1)
     }
 
+    @Test func ranksFineTuneTogether() throws {
+        let folder = try TemporaryFolder()
+        let lines = (0..<12).map { row in
+            #"{"messages":[{"role":"user","content":"<image>What is it?"},{"role":"assistant","content":"thing \#(row % 3)"}],"images":["\#(Program.picture)"]}"#
+        }
+        let data = try folder.write("data.jsonl", Data(lines.joined(separator: "\n").utf8))
+        func command(_ out: String, _ more: String...) -> [String] {
+            ["finetune", "--model", Program.model, "--data", data, "--out", out, "--lora", "4", "--steps", "4"] + more
+        }
+        let alone = try Program.run(command(folder.path("run"), "--threads", "1"))
+        #expect(alone.status == 0, "\(alone.errors)")
+        let expected = try losses(folder)
+        try FileManager.default.moveItem(atPath: folder.path("run"), toPath: folder.path("alone"))
+        let launched = try Program.run(["launch", "--processes", "2", "--"] + command(folder.path("run")))
+        #expect(launched.status == 0, "\(launched.errors)")
+        #expect(launched.output.contains("[0] ask it:   omma chat --model \(folder.path("run"))/step-000004"))
+        #expect(!launched.output.contains("[1]"), "\(launched.output)")
+        let found = try losses(folder)
+        #expect(expected.count == 4 && found.count == 4)
+        for (step, loss) in expected { #expect(abs(try #require(found[step]) - loss) <= 0.02 * loss) }
+        // What is finished is there to go on from, and nothing is left to do.
+        let again = try Program.run(
+            ["launch", "--processes", "2", "--"] + command(folder.path("run"), "--resume-or-start"))
+        #expect(again.status == 0 && again.output.contains("[0] finished"), "\(again.errors)")
+        let bad = try folder.write("bad.jsonl", Data(#"{"messages": 3}"#.utf8))
+        let refused = try Program.run(
+            "launch", "--processes", "2", "--", "finetune", "--model", Program.model, "--data", bad, "--out",
+            folder.path("none"))
+        #expect(refused.status == 1 && refused.errors.contains("rows cannot be used"), "\(refused.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder.path("none")))
+    }
+
     @Test func ranksThatDoNotFitAreRefused() throws {
         let folder = try TemporaryFolder()
         let file = try recipe(folder)

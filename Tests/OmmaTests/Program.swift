@@ -52,6 +52,12 @@ struct Program {
     static func run(
         _ arguments: String..., input: Data = Data(), environment: [String: String] = [:]
     ) throws -> Outcome {
+        try run(arguments, input: input, environment: environment)
+    }
+
+    static func run(
+        _ arguments: [String], input: Data = Data(), environment: [String: String] = [:]
+    ) throws -> Outcome {
         let (process, inputPipe, output, errors) = process(arguments, environment: environment)
         try process.run()
         // A program that reads nothing may be gone before all is written.

@@ -13,7 +13,7 @@ import Torch
 struct EncoderTrainerTests {
     private static let folder = Fixtures.checkout.appending(path: "Recipes/nano")
     /// Configurations small enough for a test.
-    private static let small = [
+    static let small = [
         "navit": "{dim: 32, depth: 1, heads: 1, mlp_dim: 64}",
         "clip": """
         {projection_dim: 32, vision_config: {hidden_size: 64, intermediate_size: 128, num_hidden_layers: 1,
@@ -31,10 +31,10 @@ struct EncoderTrainerTests {
         """,
     ]
 
-    private func load(_ name: String, _ overrides: [String]) throws -> Recipe.Loaded {
-        let small = try #require(Self.small[name]).replacing("\n", with: " ")
+    static func load(_ name: String, _ overrides: [String]) throws -> Recipe.Loaded {
+        let small = try #require(small[name]).replacing("\n", with: " ")
         return try Recipe.load(
-            Self.folder.appending(path: "\(name).yaml"),
+            folder.appending(path: "\(name).yaml"),
             overrides: ["stages.lesson.schedule={kind: constant}", "model.config=\(small)"] + overrides)
     }
 
@@ -50,7 +50,7 @@ struct EncoderTrainerTests {
     func resumes(_ name: String) throws {
         func run(_ output: TemporaryFolder, resume: Bool = false, stop: Int? = nil) throws -> Recorder {
             try self.run(
-                load(
+                Self.load(
                     name,
                     [
                         "output=\(output.path("run"))", "stages.lesson.steps=3", "stages.lesson.evaluate_every=3",
@@ -78,7 +78,7 @@ struct EncoderTrainerTests {
     func autoregressive() throws {
         let output = try TemporaryFolder()
         let recorder = try run(
-            load(
+            Self.load(
                 "aim",
                 [
                     "output=\(output.path("run"))", "stages.lesson.steps=60", "stages.lesson.evaluate_every=30",
@@ -112,7 +112,7 @@ struct EncoderTrainerTests {
         let output = try TemporaryFolder()
         func error(_ name: String, _ overrides: [String]) throws -> String {
             let error = try #require(throws: (any Error).self) {
-                try run(load(name, ["output=\(output.path(UUID().uuidString))"] + overrides))
+                try run(Self.load(name, ["output=\(output.path(UUID().uuidString))"] + overrides))
             }
             return "\(error)"
         }

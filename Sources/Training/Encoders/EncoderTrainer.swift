@@ -3,7 +3,7 @@ internal import Foundation
 internal import Models
 internal import NN
 internal import Safetensors
-internal import Torch
+public import Torch
 
 /// Runs a recipe with an `objective`: an encoder that learns by itself, before any language model reads it.
 public final class EncoderTrainer: RecipeTrainer {
@@ -18,22 +18,32 @@ public final class EncoderTrainer: RecipeTrainer {
     private let heldOut: GeneratedPictures?
     private let blind: GeneratedPictures?
     private let threads: WorkerThreads
+    private let group: ProcessGroup
     /// The recipe's text with all replacements.
     private let text: String
     /// Asked before every step.
     public var shouldStop: () -> Bool = { StopSignal.isRaised }
 
-    /// - Throws: `RecipeError` for a recipe without an objective or with data whose labels nobody knows.
-    public init(_ loaded: Recipe.Loaded, resume: Bool, observer: any TrainingObserver) throws {
+    /// - Parameter group: the processes that train together; they share the micro-batches of a step.
+    /// - Throws: `RecipeError` for a recipe without an objective or with data whose labels nobody knows;
+    ///   `TrainingError.ranks` where micro-batches cannot be shared evenly.
+    public init(
+        _ loaded: Recipe.Loaded, resume: Bool, observer: any TrainingObserver, group: ProcessGroup = .alone
+    ) throws {
         recipe = loaded.recipe
         text = loaded.text
         guard let objective = recipe.objective else {
             throw RecipeError(file: recipe.name, key: "objective", reason: "is missing")
         }
-        self.observer = observer
+        for stage in recipe.stages where stage.batch.accumulation % group.size != 0 {
+            throw TrainingError.ranks(
+                stage: stage.name, microBatches: stage.batch.accumulation, ranks: group.size)
+        }
+        self.group = group
+        self.observer = group.isMain ? observer : SilentObserver()
         threads = WorkerThreads(recipe.threads)
         checkpoints = CheckpointStore(output: URL(fileURLWithPath: recipe.output), keep: recipe.keep)
-        let start = try checkpoints.begin(loaded, resume: resume, observer)
+        let start = try checkpoints.begin(loaded, resume: resume, observer, group: group)
         state = start.state
         resumedFrom = start.resumedFrom
         files = start.files
@@ -62,18 +72,19 @@ public final class EncoderTrainer: RecipeTrainer {
     public var step: Int { state.step }
 
     public func run() throws -> RecipeOutcome {
+        let own = try MatrixSpeed.quick(recipe.precision.dtype, threads: threads)
+        let rates = try group.gathered([own], for: "measuring the machine", timeout: ProcessGroup.patience)
         observer.begin(
             RunFacts(
                 name: recipe.name, step: state.step, isResumed: resumedFrom != nil, time: Date().timeIntervalSince1970,
-                machine: RunFacts.Machine(
-                    recipe, ranks: 1, matrixRate: try MatrixSpeed.quick(recipe.precision.dtype, threads: threads)),
+                machine: RunFacts.Machine(recipe, ranks: group.size, matrixRate: rates.reduce(0) { $0 + $1[0] }),
                 parameters: parameterCount, recipe: text))
         var last = resumedFrom
         while state.stage < recipe.stages.count {
             let stage = recipe.stages[state.stage]
             if state.stageStep < stage.steps {
-                let (folder, isStopped) = try run(stage)
-                if isStopped { return .stopped(checkpoint: folder.path, signal: StopSignal.name) }
+                let (folder, stop) = try run(stage)
+                if let stop { return .stopped(checkpoint: folder.path, signal: stop.signal) }
                 last = folder
             }
             state.stage += 1
@@ -83,7 +94,7 @@ public final class EncoderTrainer: RecipeTrainer {
         return .finished(checkpoint: last?.path ?? recipe.output)
     }
 
-    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, isStopped: Bool) {
+    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, stop: ProcessGroup.Stop?) {
         let selection = ParameterSelection(stage.train, part: lesson.part)
         for pattern in selection.idle(among: store.parameters.map(\.name)) {
             throw TrainingError.nothingMatches(stage: stage.name, pattern: pattern)
@@ -96,7 +107,8 @@ public final class EncoderTrainer: RecipeTrainer {
             learning, masters: masters, dtype: recipe.precision.dtype,
             settings: AdamWOptions(
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
-                weightDecay: stage.weightDecay), kind: stage.optimizer)
+                weightDecay: stage.weightDecay), kind: stage.optimizer,
+            sharding: recipe.sharding ?? .none, ranks: group)
         if let resumedFrom, state.stageStep > 0 { try CheckpointStore.restore(optimizer, from: resumedFrom) }
         let count = learning.reduce(0) { $0 + $1.count }
         observer.begin(
@@ -106,7 +118,7 @@ public final class EncoderTrainer: RecipeTrainer {
                 parts: [("encoder", count, parameterCount)]))
         let pictures = try GeneratedPictures(stage.data, seed: recipe.stageSeed(state.stage))
         while state.stageStep < stage.steps {
-            if shouldStop() { return (try save(optimizer), true) }
+            if let stop = try group.agreedStop(shouldStop()) { return (try save(optimizer), stop) }
             let clock = ContinuousClock.now
             let rate = stage.learningRate * stage.schedule.factor(step: state.stageStep, of: stage.steps)
             let report = try learn(stage, optimizer, pictures, rate: rate)
@@ -134,40 +146,52 @@ public final class EncoderTrainer: RecipeTrainer {
         }
         let folder = try save(optimizer)
         masters.merge(try optimizer.release()) { $1 }
-        return (folder, false)
+        return (folder, nil)
     }
 
-    /// One step over `accumulation` micro-batches, computed side by side and added in order.
+    /// One step over `accumulation` micro-batches, of which each rank computes its own, side by side and added in order.
     private func learn(
         _ stage: Recipe.Stage, _ optimizer: Optimizer, _ pictures: GeneratedPictures, rate: Double
     ) throws -> StepReport {
-        let share = 1 / Double(stage.batch.accumulation), leaves = optimizer.leaves
+        let share = 1 / Double(stage.batch.accumulation), leaves = optimizer.leaves, stream = optimizer.stream
         let size = lesson.pictures(stage.batch), first = state.cursor.next
-        let parts = try threads.map(stage.batch.accumulation) { [lesson] index in
-            try withGradient {
-                let made = try lesson.loss(pictures, from: first + index * size, stage.batch)
-                let part = try made.value * share
-                return (
-                    made: made, loss: try part.item(),
-                    gradients: try Tensor.gradients(
-                        of: [part], weightedBy: [.scalar(1, device: part.device)], for: leaves)
-                )
+        let own = Array(stride(from: group.rank, to: stage.batch.accumulation, by: group.size))
+        try optimizer.zeroGradients()
+        /// Loss, pictures, patches and words.
+        var sums = [0.0, 0, 0, 0]
+        for start in stride(from: 0, to: own.count, by: threads.count) {
+            let wave = own[start..<min(start + threads.count, own.count)].map { first + $0 * size }
+            defer { stream?.leave() }
+            try stream?.begin(places: wave.count, isLast: start + threads.count >= own.count)
+            let parts = try threads.map(wave.count) { [lesson] index in
+                try withGradient {
+                    let made = try lesson.loss(pictures, from: wave[index], stage.batch)
+                    let part = try made.value * share
+                    let gradients = try GradientStream.$place.withValue(index) {
+                        try Tensor.gradients(
+                            of: [part], weightedBy: [.scalar(1, device: part.device)], for: leaves)
+                    }
+                    try stream?.finish(place: index)
+                    return (
+                        numbers: [try part.item()] + [made.pictures, made.patches, made.words].map(Double.init),
+                        gradients: gradients
+                    )
+                }
+            }
+            try stream?.end()
+            for part in parts {
+                sums = zip(sums, part.numbers).map { $0 + $1 }
+                if stream == nil { try optimizer.add(part.gradients) }
             }
         }
         state.cursor.next = first + stage.batch.accumulation * size
-        var report = StepReport(loss: 0, gradientNorm: 0)
-        try optimizer.zeroGradients()
-        for part in parts {
-            report.loss += part.loss
-            try optimizer.add(part.gradients)
-            report.samples += part.made.pictures
-            report.pictures += part.made.pictures
-            report.patches += part.made.patches
-            report.tokens += part.made.patches + part.made.words
-        }
+        let all = try group.gathered(sums, for: "sharing losses")
+        func sum(_ index: Int) -> Double { all.reduce(0) { $0 + $1[index] } }
+        var report = StepReport(loss: sum(0), gradientNorm: try optimizer.gradientNorm())
+        (report.samples, report.pictures, report.patches) = (Int(sum(1)), Int(sum(1)), Int(sum(2)))
+        report.tokens = Int(sum(2) + sum(3))
         // The mean loss is weighted by what it is a mean over.
         report.supervisedTokens = report.samples
-        report.gradientNorm = try optimizer.gradientNorm()
         report.isApplied = try optimizer.update(
             loss: report.loss, norm: report.gradientNorm, rate: rate, clip: stage.clip)
         return report
@@ -196,29 +220,35 @@ public final class EncoderTrainer: RecipeTrainer {
 
     public func evaluate() throws -> EvaluationRecord? {
         guard let heldOut, let count = recipe.heldOut?.samples else { return nil }
-        let seen = try lesson.scores(heldOut, count: count, threads)
-        var record = EvaluationRecord(step: state.step, loss: seen.loss, accuracy: seen.accuracy, samples: count)
-        record.measure = lesson.measure
-        record.chance = seen.chance.map { .init(loss: $0.loss, accuracy: $0.accuracy) }
-        if let blind {
-            let scores = try lesson.scores(blind, count: count, threads)
-            record.blind = .init(loss: scores.loss, accuracy: scores.accuracy)
+        // Rank 0 measures alone: batches are as large as one process makes them.
+        let data = try group.fromMain("measuring on held-out pictures", timeout: ProcessGroup.patience) {
+            let seen = try lesson.scores(heldOut, count: count, threads)
+            var record = EvaluationRecord(step: state.step, loss: seen.loss, accuracy: seen.accuracy, samples: count)
+            record.measure = lesson.measure
+            record.chance = seen.chance.map { .init(loss: $0.loss, accuracy: $0.accuracy) }
+            if let blind {
+                let scores = try lesson.scores(blind, count: count, threads)
+                record.blind = .init(loss: scores.loss, accuracy: scores.accuracy)
+            }
+            return try JSONEncoder().encode(record)
         }
-        return record
+        return try JSONDecoder().decode(EvaluationRecord.self, from: data)
     }
 
     private func save(_ optimizer: Optimizer) throws -> URL {
         let frozen =
             recipe.precision == .f32 ? [:] : masters.filter { !optimizer.learns($0.key) }
-        let folder = try checkpoints.save(
-            files: files, optimizer: optimizer.tensorSources(), masters: frozen, state: state,
-            dtype: recipe.precision.dtype
-        ) { folder in
-            try SafetensorsWriter.write(
-                path: folder.appendingPathComponent("model.safetensors").path,
-                tensors: store.tensorSources(dtype: recipe.precision.dtype), metadata: ["format": "pt"])
+        let sources = try optimizer.tensorSources()
+        return try group.folderFromMain("saving a checkpoint") {
+            let folder = try checkpoints.save(
+                files: files, optimizer: sources, masters: frozen, state: state, dtype: recipe.precision.dtype
+            ) { folder in
+                try SafetensorsWriter.write(
+                    path: folder.appendingPathComponent("model.safetensors").path,
+                    tensors: store.tensorSources(dtype: recipe.precision.dtype), metadata: ["format": "pt"])
+            }
+            observer.checkpoint(folder, step: state.step)
+            return folder
         }
-        observer.checkpoint(folder, step: state.step)
-        return folder
     }
 }

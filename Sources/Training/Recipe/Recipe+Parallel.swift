@@ -37,7 +37,9 @@ extension Recipe {
                 "parallel",
                 "asks for \(tensor) × \(expert) ranks (tensor × expert), and there are \(ranks); start a multiple")
         }
-        if objective != nil { refuse("parallel", "is of language models; encoders train in one process") }
+        if objective != nil {
+            refuse("parallel", "is of language models; ranks that train an encoder share its micro-batches")
+        }
         if threads > 1 { refuse("threads", "is \(threads); parallel computes one row at a time") }
         if sharding == .full, expert > 1 {
             refuse("sharding.kind", "full does not go with parallel.expert; use optimizer or gradients")

@@ -31,6 +31,9 @@ extension Recipe {
                 problems.append("stages.\(stage.name).\(key): is of language models; leave it out with an objective")
             }
         }
+        if objective != nil, sharding == .full {
+            problems.append("sharding.kind: full is of language models; with an objective it goes as far as gradients")
+        }
         for (index, source) in (heldOut?.data ?? []).enumerated() {
             problems += source.unsupported("held_out.data.\(index)")
         }

@@ -154,8 +154,9 @@ final class RegionHeads {
         let scores = try askedHead(askedNorm(hidden.indexSelect(0, Tensor(rows).to(hidden.device)))).to(.float32)
             .split(Self.askedSizes, dimension: 1)
         let lessons: [(lesson: Lesson, classes: Int, targets: [Int], weight: Double)] = [
-            (.asked, RegionTargets.steps, places, 0.125), (.askedValue, RegionClasses.values, values, 0.5),
-            (.order, 2, orders, 1), (.lettersWritten, RegionTargets.mostWritten + 1, written, 0.5),
+            (.asked, RegionTargets.steps, places, 0.125), (.askedValue, RegionClasses.values, values, 2),
+            // Of few tokens, and one bit each, of which most of the answer is made.
+            (.order, 2, orders, 8), (.lettersWritten, RegionTargets.mostWritten + 1, written, 0.5),
         ]
         return try lessons.indices.filter { isTold[$0] }.map { index in
             let (lesson, classes, targets, weight) = lessons[index]

@@ -6,6 +6,19 @@ extension ProcessGroup {
     /// A rank that dies meanwhile is noticed at once all the same.
     static var patience: Duration { .seconds(3600) }
 
+    /// Why a run ends before its last step.
+    struct Stop {
+        var signal: String?
+    }
+
+    /// Whether any rank was asked to stop: all must do so after the same step.
+    func agreedStop(_ isAsked: Bool) throws -> Stop? {
+        let own = isAsked ? max(1, StopSignal.number) : 0
+        let all = try gathered([Double(own)], for: "agreeing to go on")
+        let signal = Int(all.joined().max() ?? 0)
+        return signal == 0 ? nil : Stop(signal: StopSignal.name(of: signal))
+    }
+
     /// A folder that rank 0 makes, and all see.
     func folderFromMain(_ name: String, _ body: () throws -> URL) throws -> URL {
         let path = try fromMain(name, timeout: Self.patience) { Data(try body().path.utf8) }

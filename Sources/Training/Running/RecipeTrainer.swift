@@ -32,10 +32,7 @@ extension Recipe.Loaded {
         if recipe.objective == nil {
             return try Trainer(self, resume: resume, observer: observer, group: group)
         }
-        guard group.size == 1 else {
-            throw TrainingError.unsupported(["objective: an encoder is trained by one process; this is one of several"])
-        }
-        return try EncoderTrainer(self, resume: resume, observer: observer)
+        return try EncoderTrainer(self, resume: resume, observer: observer, group: group)
     }
 
     /// Whether the recipe's output holds checkpoints to go on from.

@@ -163,20 +163,7 @@ public final class Trainer: RecipeTrainer {
             processor: processor, cursor: state.cursor, outline: outline, threads: threads, mesh: mesh)
     }
 
-    /// Why a run ends before its last step.
-    private struct Stop {
-        var signal: String?
-    }
-
-    /// Whether any rank was asked to stop: all must do so after the same step.
-    private func agreedStop() throws -> Stop? {
-        let own = shouldStop() ? max(1, StopSignal.number) : 0
-        let all = try group.gathered([Double(own)], for: "agreeing to go on")
-        let signal = Int(all.joined().max() ?? 0)
-        return signal == 0 ? nil : Stop(signal: StopSignal.name(of: signal))
-    }
-
-    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, stop: Stop?) {
+    private func run(_ stage: Recipe.Stage) throws -> (checkpoint: URL, stop: ProcessGroup.Stop?) {
         let runner = try makeRunner(state.stage)
         defer { runner.stop() }
         // The optimiser holds what learns; and what bf16 gives back exactly need not be held twice.
@@ -189,7 +176,7 @@ public final class Trainer: RecipeTrainer {
         var isChecked = state.stageStep > 0
         var clock = ContinuousClock.now
         while state.stageStep < stage.steps {
-            if let stop = try agreedStop() { return (try save(runner), stop) }
+            if let stop = try group.agreedStop(shouldStop()) { return (try save(runner), stop) }
             let batch = try runner.nextBatch(isWhole: !isChecked)
             let waited = (ContinuousClock.now - clock).seconds
             didPack(batch.microBatches.map { $0.map(\.id) })

@@ -90,7 +90,7 @@ public struct SampleAnswer: Sendable {
 }
 
 /// How well the model does on samples that it does not learn from.
-public struct EvaluationRecord: Sendable {
+public struct EvaluationRecord: Sendable, Codable {
     public var step: Int
     /// Mean over supervised tokens.
     public var loss: Double
@@ -105,7 +105,7 @@ public struct EvaluationRecord: Sendable {
     public var chance: Guess?
 
     /// How well it goes without seeing.
-    public struct Guess: Sendable {
+    public struct Guess: Sendable, Codable {
         public var loss: Double
         public var accuracy: Double
     }

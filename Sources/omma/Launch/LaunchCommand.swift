@@ -3,14 +3,14 @@ import Foundation
 import Terminal
 import Training
 
-/// `omma launch --processes N -- train RECIPE`
+/// `omma launch --processes N -- train RECIPE`, or `finetune` in place of `train`.
 struct LaunchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "launch", abstract: "Train with several processes, on one machine or many.",
         discussion: """
             Starts the ranks of this machine, prints their output with the rank before each line, passes signals on, and
             stops all when one of them dies. On several machines run it on each, with the same --nodes and --master.
-            torchrun, Slurm (srun) and mpirun can start `omma train` as well. Ranks trust the network that they meet on.
+            torchrun, Slurm (srun) and mpirun can start `omma train` and `omma finetune` as well. Ranks trust the network that they meet on.
             """)
 
     @Option(help: "Processes on this machine.") var processes: Int
@@ -30,11 +30,16 @@ struct LaunchCommand: ParsableCommand {
         guard nodes == 1 || master != nil else { throw ValidationError("--nodes wants --master HOST:PORT") }
         if let master, Self.address(master) == nil { throw ValidationError("--master is '\(master)', not HOST:PORT") }
         guard 0...1_000_000 ~= restarts else { throw ValidationError("--restarts is a number from 0") }
-        guard command.first == "train" else {
-            throw ValidationError("name what to run behind --, as in omma launch --processes 2 -- train RECIPE")
-        }
         // Mistakes in what each rank is told are said once, before any starts.
-        _ = try TrainCommand.parse(Array(command.dropFirst()))
+        let arguments = Array(command.dropFirst())
+        switch command.first {
+        case "train": _ = try TrainCommand.parse(arguments)
+        case "finetune": _ = try FineTuneCommand.parse(arguments)
+        default:
+            throw ValidationError(
+                "name what to run behind --, as in omma launch --processes 2 -- train RECIPE, or finetune with its options"
+            )
+        }
     }
 
     private static func address(_ text: String) -> (host: String, port: UInt16)? {
