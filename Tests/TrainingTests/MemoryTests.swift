@@ -1,3 +1,4 @@
+import Data
 import Foundation
 import Models
 import NN
@@ -40,6 +41,45 @@ struct MemoryTests {
         let again = try gradients(.init(recomputed: parts), dtype: dtype)
         #expect(again.loss == plain.loss)
         #expect(again.gradients == plain.gradients)
+    }
+
+    /// Blocks that do more than turn hidden states into hidden states: experts, whose balance is a loss of its own, and
+    /// gated cross-attention, which all see the same columns.
+    @Test("So do those with experts and with gated cross-attention", arguments: ["mm1-moe", "nvlm-x", "nvlm-h"])
+    func special(_ name: String) throws {
+        let output = try TemporaryFolder()
+        let recipe = try Recipe.load(
+            Fixtures.checkout.appending(path: "Recipes/nano/\(name).yaml"), overrides: ["output=\(output.path("run"))"])
+        // Makes a folder of the configuration and the vocabulary.
+        _ = try Trainer(recipe, resume: false, observer: Recorder())
+        let folder = try ModelFolder(output.url.appending(path: "run/base"))
+        let source = try SyntheticSource(SyntheticOptions(seed: 5, sides: 112...140, difficulty: 0))
+        let sequences = try (0..<3).map {
+            try folder.processor.process(source.sample(at: $0).conversation, .training)
+        }
+        func gradients(_ memory: Recipe.Memory) throws -> (loss: Double, gradients: [String: [Double]]) {
+            let model = try folder.family.makeModel(
+                ParameterStore(.random(seed: 1), dtype: .float32, writable: true))
+            // Gates are closed at first, and let nothing through.
+            for parameter in model.store.parameters where parameter.name.hasSuffix(".gate") {
+                try withoutGradient { try parameter.tensor.fill(0.7) }
+            }
+            let optimizer = try Optimizer(
+                model.store.parameters.filter { !$0.isConstant }, dtype: .float32, settings: AdamWOptions(rate: 1e-3))
+            let step = TrainingStep(model: model, optimizer: optimizer, memory: memory)
+            let report = try step.accumulate([Array(sequences[..<2]), [sequences[2]]], seed: nil)
+            return (report.loss, try optimizer.gradients())
+        }
+        let plain = try gradients(.init())
+        let again = try gradients(.init(recomputed: [.visionTower, .decoder]))
+        #expect(again.loss == plain.loss)
+        for (name, values) in plain.gradients {
+            // Gradients of what several layers see are added up in another order.
+            #expect(relativeDifference(values, again.gradients[name] ?? []) < 1e-5, "\(name)")
+        }
+        let special = plain.gradients.filter { $0.key.contains("experts") || $0.key.contains("cross") }
+        #expect(special.count > 10 && special.values.count { $0.contains { $0 != 0 } } > special.count / 2)
+        #expect(plain.gradients.filter { $0.key.hasSuffix(".gate.weight") || $0.key.hasSuffix(".gate") }.count > 1)
     }
 
     @Test("So they do with adapters, whose dropout is drawn again")

@@ -10,6 +10,13 @@ public struct DecoderPass {
     /// What gated cross-attention sees; nil where there is nothing.
     public let memory: CrossAttentionPass?
     public let context: ForwardContext
+
+    /// The same with other columns.
+    fileprivate func seeing(_ columns: Tensor) -> DecoderPass {
+        DecoderPass(
+            rotary: rotary, queryScale: queryScale, segments: segments, memory: memory?.seeing(columns),
+            context: context)
+    }
 }
 
 extension DecoderConfiguration {
@@ -68,19 +75,38 @@ public final class DecoderLayer {
         scope.store.addDivisible(self)
     }
 
-    /// The same as a plain call, keeping nothing but `x` for the backward pass.
+    /// The same as a plain call, keeping nothing but `x` for the backward pass, and how experts dealt tokens out.
     func recomputed(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
-        precondition(crossAttention == nil && !(feedForward is MixtureOfExperts), "see LanguageDecoder.canRecompute")
-        return try NN.recomputed([x], parameters) { [try self($0[0], pass)] }[0]
+        let columns = crossAttention == nil ? nil : pass.memory?.columns, mixture = feedForward as? MixtureOfExperts
+        var noted: Routing?
+        // All that gradients flow to: columns are every gated layer's, and anchors lead to other ranks.
+        let inputs = [x] + [columns].compactMap(\.self) + anchors
+        let outputs = try NN.recomputed(inputs, parameters) { [self] inputs in
+            let seen = columns == nil ? pass : pass.seeing(inputs[1])
+            let (output, routing) = try mixture.anchored(to: inputs.suffix(anchors.count)) {
+                try computed(inputs[0], seen)
+            }
+            if noted == nil { noted = try routing?.detached() }
+            return [output] + (routing.map { [$0.logits] } ?? [])
+        }
+        if let noted, outputs.count > 1 { pass.context.routings?.append(noted.following(outputs[1])) }
+        return outputs[0]
     }
 
     public func callAsFunction(_ x: Tensor, _ pass: DecoderPass) throws -> Tensor {
+        let (output, routing) = try computed(x, pass)
+        if let routing { pass.context.routings?.append(routing) }
+        return output
+    }
+
+    /// The output, and where somebody asks, how experts dealt tokens out.
+    private func computed(_ x: Tensor, _ pass: DecoderPass) throws -> (output: Tensor, routing: Routing?) {
         let attended = try attention(inputNorm(x), pass)
         try pass.context.observe("text.layer\(index).self_attn", attended)
         let (middle, normed) = try mixed(x, dropping(attended, pass), pass)
-        let forward = try feedForward(normed, pass.context)
+        let (forward, routing) = try feedForward(normed, pass.context)
         try pass.context.observe("text.layer\(index).mlp", forward)
-        return try middle + dropping(forward, pass)
+        return (try middle + dropping(forward, pass), routing)
     }
 
     /// A branch, left out for some sequences.
@@ -89,11 +115,11 @@ public final class DecoderLayer {
             DropPath.share(pass.context.dropPath.decoder, block: index, of: depth), of: pass.segments)
     }
 
-    private func feedForward(_ x: Tensor, _ context: ForwardContext) throws -> Tensor {
-        guard context.routings != nil, let mixture = feedForward as? MixtureOfExperts else { return try feedForward(x) }
-        let (output, routing) = try mixture.routed(x)
-        context.routings?.append(routing)
-        return output
+    private func feedForward(_ x: Tensor, _ context: ForwardContext) throws -> (output: Tensor, routing: Routing?) {
+        guard context.routings != nil, let mixture = feedForward as? MixtureOfExperts else {
+            return (try feedForward(x), nil)
+        }
+        return try mixture.routed(x)
     }
 
     /// What the feed-forward part is added to, and its norm.

@@ -5,8 +5,8 @@ internal import Torch
 ///
 /// All ranks must go through the same layers at the same time, each with tokens of its own or with none.
 final class ExpertExchange {
-    /// See `ProcessGroup.exchangingRows`.
-    let anchor: Tensor
+    /// See `ProcessGroup.exchangingRows`; another one while a block is computed that will be computed again.
+    var anchor: Tensor
     private let group: ProcessGroup
     private let perRank: Int
 

@@ -79,10 +79,6 @@ public final class LanguageDecoder {
         return zip(caches, input.rotaryLengths).map { $0.fixRotaryLength($1) }
     }
 
-    /// Whether layers can be computed again in the backward pass: experts note how they dealt tokens out, and gated
-    /// cross-attention shares what it sees between layers.
-    public var canRecompute: Bool { configuration.experts == nil && configuration.crossAttentionEvery == nil }
-
     /// A cache for one sequence of up to `limit` tokens.
     public func makeCache(limit: Int? = nil) -> KeyValueCache {
         KeyValueCache(layers: layers.count, limit: limit ?? configuration.contextLength)

@@ -28,7 +28,7 @@ public final class MixtureOfExperts: FeedForward {
     public let router: Linear
     public let experts: [any FeedForward]
     /// How ranks deal the experts out among themselves.
-    private var exchange: ExpertExchange?
+    fileprivate var exchange: ExpertExchange?
 
     /// Takes `gate.weight` and `experts.N.{w1,w2,w3}.weight` from the scope.
     public init(
@@ -120,6 +120,17 @@ extension MixtureOfExperts {
     var anchors: [Tensor] { exchange.map { [$0.anchor] } ?? [] }
 }
 
+extension MixtureOfExperts? {
+    /// Runs `body` with other anchors, as many as there are.
+    func anchored<Result>(to anchors: some Collection<Tensor>, _ body: () throws -> Result) rethrows -> Result {
+        guard let exchange = self?.exchange, let anchor = anchors.first else { return try body() }
+        let own = exchange.anchor
+        exchange.anchor = anchor
+        defer { exchange.anchor = own }
+        return try body()
+    }
+}
+
 /// How a router dealt tokens out to experts.
 public struct Routing: Sendable {
     /// The router's scores, `[tokens, experts]`, float32.
@@ -143,6 +154,20 @@ public struct Routing: Sendable {
         counts = rows.map(\.count)
         order = rows.flatMap { $0 }
     }
+
+    private init(logits: Tensor, weights: Tensor, of other: Routing) {
+        self.logits = logits
+        self.weights = weights
+        (experts, counts, order) = (other.experts, other.counts, other.order)
+    }
+
+    /// The same without a way back for gradients.
+    func detached() throws -> Routing {
+        Routing(logits: try logits.detach(), weights: try weights.detach(), of: self)
+    }
+
+    /// The same choices by the same scores, whose gradients flow another way.
+    func following(_ logits: Tensor) -> Routing { Routing(logits: logits, weights: weights, of: self) }
 
     /// The load-balancing loss of Switch Transformers (equations 4 to 6), as Mixtral has it for several choices a token
     /// and all layers together: the number of experts times the sum, over choices and experts, of the share of tokens

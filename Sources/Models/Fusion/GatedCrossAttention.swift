@@ -9,6 +9,17 @@ public struct CrossAttentionPass {
     let segments: Segments
     let view: ColumnView
 
+    /// The same with other columns.
+    func seeing(_ columns: Tensor) -> CrossAttentionPass {
+        CrossAttentionPass(columns: columns, segments: segments, view: view)
+    }
+
+    private init(columns: Tensor?, segments: Segments, view: ColumnView) {
+        self.columns = columns
+        self.segments = segments
+        self.view = view
+    }
+
     /// Nil where no sequence has columns.
     init?(_ input: ModelInput, _ columns: Tensor?, _ context: ForwardContext, device: Device) throws {
         let fresh = input.memory?.segments ?? Segments(lengths: input.segments.lengths.map { _ in 0 })

@@ -108,10 +108,10 @@ extension Optimizer {
 
     /// Whether all gates of cross-attention are closed, and whether they have gradients to open by.
     func gateGradients() throws -> (isClosed: Bool, haveGradients: Bool) {
-        let gates = groups.flatMap(\.slots).filter { $0.parameter.name.hasSuffix("cross_attn.gate") }
+        func isGate(_ parameter: Parameter) -> Bool { parameter.name.hasSuffix("cross_attn.gate") }
+        // Not of the model's own tensors, which are nowhere whole where blocks are spread.
+        let gates = try largest(\.master, where: isGate)
         guard !gates.isEmpty else { return (false, false) }
-        let isClosed = try gates.allSatisfy { try $0.parameter.tensor.detach().abs().amax().item() == 0 }
-        let names = Set(gates.map(\.parameter.name))
-        return (isClosed, try largestGradients().contains { names.contains($0.parameter.name) && $0.value > 0 })
+        return (gates.allSatisfy { $0.value == 0 }, try largest(\.gradient, where: isGate).contains { $0.value > 0 })
     }
 }

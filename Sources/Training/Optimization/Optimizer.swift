@@ -198,16 +198,23 @@ public final class Optimizer {
 
     /// The largest magnitude of each parameter's gradient, over all processes.
     func largestGradients() throws -> [(parameter: Parameter, value: Double)] {
+        try largest(\.gradient) { _ in true }
+    }
+
+    /// The largest magnitude of some parameters' values in one of the flat tensors of shares, over all processes.
+    func largest(
+        _ values: (Group) -> Tensor, where isMeant: (Parameter) -> Bool
+    ) throws -> [(parameter: Parameter, value: Double)] {
         var own: [Double] = []
         for group in groups {
-            for slot in group.slots {
+            for slot in group.slots where isMeant(slot.parameter) {
                 let range = slot.range.clamped(to: group.share)
-                let part = try group.gradient.slice(0, range.shifted(by: -group.share.lowerBound))
+                let part = try values(group).slice(0, range.shifted(by: -group.share.lowerBound))
                 own.append(range.isEmpty ? 0 : try part.abs().amax().item())
             }
         }
         let all = isShared || isDivided ? try everyone.gathered(own, for: "looking at gradients") : [own]
-        return groups.flatMap(\.slots).enumerated().map { index, slot in
+        return groups.flatMap(\.slots).filter { isMeant($0.parameter) }.enumerated().map { index, slot in
             // A value that is not finite is no value that is not there.
             let values = all.map { $0[index] }
             return (slot.parameter, values.contains(where: \.isNaN) ? .nan : values.max() ?? 0)

@@ -69,14 +69,8 @@ final class StageRunner {
                 (stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1) * decay.factor(name)
             })
         try mesh.cut(model.store)
-        if stage.memory.recomputed.contains(.decoder), !model.decoder.canRecompute {
-            throw TrainingError.cannotRecompute(stage: stage.name)
-        }
         if let regions = stage.regions, regions.look > 0, stage.memory.recomputed.contains(.decoder) {
             throw TrainingError.cannotLook(stage: stage.name)
-        }
-        if recipe.sharding == .full, mesh.data.size > 1, !model.decoder.canRecompute {
-            throw TrainingError.cannotSpread(stage: stage.name)
         }
         let processor = try stage.pictures?.limited(processor) ?? processor
         var training = TrainingStep(

@@ -5,8 +5,6 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
     case nothingMatches(stage: String, pattern: String)
     case steps(skipped: Int, step: Int, samples: [String])
     case samples(skipped: Int, seen: Int, last: SkippedSample)
-    case cannotRecompute(stage: String)
-    case cannotSpread(stage: String)
     /// Micro-batches that cannot be dealt out evenly.
     case ranks(stage: String, microBatches: Int, ranks: Int)
     case cannotLook(stage: String)
@@ -30,12 +28,6 @@ public enum TrainingError: Error, Sendable, CustomStringConvertible {
         case .samples(let skipped, let seen, let last):
             "\(skipped) of \(seen) samples could not be used, more than max_skipped_samples allows; the last one was "
                 + "\(last.id) (\(last.reason.rawValue)): \(last.message)"
-        case .cannotRecompute(let stage):
-            "stage '\(stage)': the decoder's layers cannot be computed again, because it has experts or gated "
-                + "cross-attention; leave decoder out of memory.recompute"
-        case .cannotSpread(let stage):
-            "stage '\(stage)': the weights of the decoder's layers cannot be spread over ranks, because it has experts or "
-                + "gated cross-attention; use sharding: {kind: optimizer}"
         case .ranks(let stage, let microBatches, let ranks):
             "stage '\(stage)': batch.accumulation is \(microBatches), and \(ranks) ranks share the micro-batches of a "
                 + "step; make it a multiple of \(ranks)"

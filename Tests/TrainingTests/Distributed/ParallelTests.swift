@@ -27,16 +27,24 @@ struct ParallelTests {
         try rankRecipe(folder, steps: (12, 8), overrides)
     }
 
-    private func compare(_ model: String, _ cases: [(parallel: String, sharding: ShardingKind, ranks: Int)]) throws {
+    /// - Parameters:
+    ///   - more: replacements for all runs, that of one process included.
+    ///   - shared: those for several ranks.
+    private func compare(
+        _ model: String, _ cases: [(parallel: String, sharding: ShardingKind, ranks: Int)], more: [String] = [],
+        shared: [String] = []
+    ) throws {
         let whole = try TemporaryFolder()
-        let expected = try #require(try train(recipe(whole, [model]), ranks: 1).first)
+        let expected = try #require(try train(recipe(whole, [model] + more), ranks: 1).first)
         let tensors = try checkpointTensors(whole, 20)
         #expect(expected.losses.count == 20 && expected.losses[19] < expected.losses[0])
         for (parallel, sharding, ranks) in cases {
             let folder = try TemporaryFolder(), what = "\(parallel), \(sharding), \(ranks) ranks"
             let found = try #require(
                 try train(
-                    recipe(folder, [model, "parallel=\(parallel)", "sharding.kind=\(sharding.rawValue)"]), ranks: ranks
+                    recipe(
+                        folder, [model, "parallel=\(parallel)", "sharding.kind=\(sharding.rawValue)"] + more + shared),
+                    ranks: ranks
                 ).first)
             #expect(found.losses.count == 20, "\(what)")
             for (a, b) in zip(found.losses, expected.losses) { #expect(abs(a - b) <= 1e-5 * b, "\(what)") }
@@ -71,8 +79,27 @@ struct ParallelTests {
             Self.experts,
             [
                 ("{expert: 2}", .none, 2), ("{expert: 4}", .none, 4), ("{expert: 2}", .none, 4),
-                ("{expert: 2}", .gradients, 4), ("{tensor: 2, expert: 2}", .none, 4),
+                ("{expert: 2}", .gradients, 4), ("{tensor: 2, expert: 2}", .none, 4), ("{}", .full, 2),
             ])
+    }
+
+    @Test("Blocks with experts that are computed again talk to other ranks again, 20 steps")
+    func expertsAgain() throws {
+        try compare(
+            Self.experts, [("{expert: 2}", .none, 2), ("{tensor: 2, expert: 2}", .none, 4)],
+            shared: ["first", "second"].map { "stages.\($0).memory={recompute: [tower, decoder]}" })
+    }
+
+    @Test("Gated cross-attention on several ranks, spread and whole, 20 steps")
+    func crossAttention() throws {
+        let model =
+            "model={random: \(Fixtures.checkout.path)/Recipes/nano/models/nvlm-x, "
+            + "vocabulary: \(Fixtures.checkout.path)/Recipes/nano/model, config: {llm_config: {hidden_size: 32, "
+            + "intermediate_size: 48, num_attention_heads: 2, num_key_value_heads: 2}, vision_config: {hidden_size: 32, "
+            + "intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 2}}}"
+        // Gates are closed at first, and must open in a few steps for pictures to count.
+        let open = ["stages.first.multiples={'*cross_attn.gate': 100}"]
+        try compare(model, [("{}", .full, 2), ("{}", .full, 4), ("{}", .gradients, 2)], more: open)
     }
 
     @Test("A run goes on with another layout", arguments: [true, false])
