@@ -135,8 +135,9 @@ public final class DecoderLayer {
 extension DecoderLayer: DivisibleBlock {
     public func obstacle(tensor parts: Int) -> String? {
         let inner = ((feedForward as? MixtureOfExperts)?.experts.first ?? feedForward) as? any DivisibleFeedForward
-        if crossAttention != nil { return "decoder layer \(index) has gated cross-attention, which is not divided" }
-        if let problem = attention.obstacle(to: parts) { return "decoder layer \(index) \(problem)" }
+        if let problem = attention.obstacle(to: parts) ?? crossAttention?.obstacle(to: parts) {
+            return "decoder layer \(index) \(problem)"
+        }
         guard let inner, inner.innerSize.isMultiple(of: parts) else {
             return
                 "decoder layer \(index) has a feed-forward part of \(inner?.innerSize ?? 0), not a multiple of \(parts)"
@@ -152,7 +153,10 @@ extension DecoderLayer: DivisibleBlock {
     }
 
     public func divide(tensor: TensorDivision?, experts: ExpertDivision?) throws {
-        if let tensor { attention.divide(tensor) }
+        if let tensor {
+            attention.divide(tensor)
+            crossAttention?.divide(tensor)
+        }
         if let mixture = feedForward as? MixtureOfExperts {
             try mixture.divide(tensor: tensor, experts: experts)
         } else if let tensor {
@@ -162,6 +166,7 @@ extension DecoderLayer: DivisibleBlock {
 
     public func unite() {
         attention.divide(nil)
+        crossAttention?.divide(nil)
         (feedForward as? MixtureOfExperts)?.unite()
         (feedForward as? any DivisibleFeedForward)?.divide(nil)
     }

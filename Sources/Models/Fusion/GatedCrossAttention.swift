@@ -54,6 +54,14 @@ public final class GatedCrossAttention {
         gate = try scope.parameter("gate", [1], .zeros)
     }
 
+    /// Why it cannot be divided by so many; nil where it can.
+    func obstacle(to parts: Int) -> String? {
+        attention.obstacle(to: parts).map { "has gated cross-attention that \($0)" }
+    }
+
+    /// Computes a part of the heads from now on, see `DivisibleBlock`; all of them where nil.
+    func divide(_ division: TensorDivision?) { attention.divide(division) }
+
     /// What is added to the tokens `[tokens, hidden]`: the same shape, exactly 0 for tokens that see nothing.
     func callAsFunction(_ x: Tensor, _ pass: CrossAttentionPass, _ context: ForwardContext) throws -> Tensor {
         let (key, value) = try keysAndValues(pass, context)

@@ -93,14 +93,14 @@ public final class VisionAttention {
 
     /// Why heads cannot be divided by so many; nil where they can.
     func obstacle(to parts: Int) -> String? {
-        if queryNorm != nil { return "has norms of queries and keys, which are not divided" }
-        return heads.isMultiple(of: parts) ? nil : "has \(heads) heads, not a multiple of \(parts)"
+        heads.isMultiple(of: parts) ? nil : "has \(heads) heads, not a multiple of \(parts)"
     }
 
     /// Computes a part of the heads from now on and adds up over ranks, see `DivisibleBlock`; all of them where nil.
     func divide(_ division: TensorDivision?) {
         heads *= group?.size ?? 1
         group = division?.group
+        for norm in [queryNorm, keyNorm] { norm?.divide(division) }
         let inner = heads * headSize, matrices: [(Linear, stacks: [Int]?)]
         switch projections {
         case .separate(let query, let key, let value): matrices = [(query, nil), (key, nil), (value, nil)]
@@ -148,6 +148,8 @@ final class QueryKeyNormalization {
     private let epsilon: Double
     /// The width of the real heads together.
     private let realSize: Int
+    /// The ranks that divide the heads among themselves.
+    private var group: ProcessGroup?
 
     init(
         _ kind: VisionTransformerConfiguration.QueryKeyNorm, _ configuration: VisionTransformerConfiguration,
@@ -163,10 +165,17 @@ final class QueryKeyNormalization {
         weight = try scope.parameter(configuration.keys.normWeight, shape, .ones)
     }
 
+    /// Norms a part of the heads from now on, see `DivisibleBlock`; all of them where nil.
+    func divide(_ division: TensorDivision?) {
+        group = division?.group
+        weight.partition = division.map { Partition(of: weight, 0, over: $0) }
+    }
+
     func callAsFunction(_ x: Tensor) throws -> Tensor {
         switch kind {
         case .acrossHeads:
             let flat = try x.reshape([x.size(0), -1])
+            if let group { return try divided(flat, group).view(x.shape) }
             return try (flat.size(1) == realSize ? flat.rmsNorm(weight.tensor, epsilon: epsilon) : padded(flat))
                 .view(x.shape)
         case .unitHeads:
@@ -179,6 +188,15 @@ final class QueryKeyNormalization {
 
     /// `[heads, head size]`.
     private func scales() throws -> Tensor { try weight.tensor.squeeze(1) }
+
+    /// The mean is that of all ranks' heads, and its gradient, too.
+    private func divided(_ flat: Tensor, _ group: ProcessGroup) throws -> Tensor {
+        let wide = try flat.to(.float32), width = flat.size(1)
+        let real = max(0, min(width, realSize - group.rank * width))
+        let own = try wide.slice(1, 0..<real).square().sum([1], keepDimensions: true)
+        let mean = try group.entering(group.summing(own)) * (1 / Double(realSize))
+        return try (wide * (mean + epsilon).rsqrt()).to(flat.dtype) * weight.tensor
+    }
 
     /// Padding heads take no part in the mean, whatever they hold.
     private func padded(_ flat: Tensor) throws -> Tensor {

@@ -90,16 +90,22 @@ struct ParallelTests {
             shared: ["first", "second"].map { "stages.\($0).memory={recompute: [tower, decoder]}" })
     }
 
-    @Test("Gated cross-attention on several ranks, spread and whole, 20 steps")
+    /// NVLM-X, whose tower has norms over the heads of all ranks together, and a head that is padding.
+    @Test("Gated cross-attention on several ranks, spread, whole and divided, 20 steps")
     func crossAttention() throws {
         let model =
             "model={random: \(Fixtures.checkout.path)/Recipes/nano/models/nvlm-x, "
             + "vocabulary: \(Fixtures.checkout.path)/Recipes/nano/model, config: {llm_config: {hidden_size: 32, "
-            + "intermediate_size: 48, num_attention_heads: 2, num_key_value_heads: 2}, vision_config: {hidden_size: 32, "
-            + "intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 2}}}"
+            + "intermediate_size: 48, num_attention_heads: 4, num_key_value_heads: 2}, vision_config: {hidden_size: 48, "
+            + "intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 3}}}"
         // Gates are closed at first, and must open in a few steps for pictures to count.
         let open = ["stages.first.multiples={'*cross_attn.gate': 100}"]
-        try compare(model, [("{}", .full, 2), ("{}", .full, 4), ("{}", .gradients, 2)], more: open)
+        try compare(
+            model,
+            [
+                ("{}", .full, 2), ("{}", .full, 4), ("{}", .gradients, 2), ("{tensor: 2}", .none, 2),
+                ("{tensor: 2}", .full, 4),
+            ], more: open)
     }
 
     @Test("A run goes on with another layout", arguments: [true, false])
