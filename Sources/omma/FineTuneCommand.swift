@@ -157,9 +157,16 @@ struct FineTuneCommand: ParsableCommand {
         guard !problems.isEmpty else { return }
         for problem in problems.prefix(20) { TerminalOutput.standardError.line("\(problem)") }
         if problems.count > 20 { TerminalOutput.standardError.line("and \(problems.count - 20) more") }
-        TerminalOutput.standardError.line(
-            "omma: \(problems.count) of \(file.count) rows cannot be used; mend or remove them (omma data check lists all)"
-        )
-        throw ExitCode(Failure.failed)
+        throw UnusableRows(file: url.lastPathComponent, unusable: problems.count, all: file.count)
+    }
+
+    private struct UnusableRows: Error, CustomStringConvertible {
+        var file: String
+        var unusable: Int
+        var all: Int
+
+        var description: String {
+            "\(unusable) of \(all) rows of \(file) cannot be used; mend or remove them (omma data check lists all)"
+        }
     }
 }

@@ -14,7 +14,7 @@ import Testing
     ]
     /// Folders in a format of their own, each with its own tests.
     static let others = [
-        "adafactor_small", "dora_small", "image_formats", "lora_small", "nf4_small", "omma_nano",
+        "adafactor_small", "dora_small", "image_formats", "lora_small", "muon_small", "nf4_small", "omma_nano",
         "tokenizers", "videos",
     ]
     /// What is verified of the shared fixtures, where they are there.

@@ -174,7 +174,9 @@ import Testing
         let refused = try Program.run(
             "launch", "--processes", "2", "--", "finetune", "--model", Program.model, "--data", bad, "--out",
             folder.path("none"))
-        #expect(refused.status == 1 && refused.errors.contains("rows cannot be used"), "\(refused.errors)")
+        #expect(
+            refused.status == 1 && refused.errors.contains("1 of 1 rows of bad.jsonl cannot be used"),
+            "\(refused.errors)")
         #expect(!FileManager.default.fileExists(atPath: folder.path("none")))
     }
 

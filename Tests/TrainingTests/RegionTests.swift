@@ -98,9 +98,9 @@ struct RegionTests {
                     targets.looks.allSatisfy {
                         $0.features.count == 1 && $0.features[0].allSatisfy { targets.colors[$0] - 1 == color }
                     })
-            } else if turn.about.count == 2 {
+            } else if turn.places.things.count == 2 {
                 seen.pairs += 1
-                let objects = turn.about.map { sample.metadata.objects[$0[0]] }
+                let objects = turn.places.things.map { sample.metadata.objects[$0[0]] }
                 for (object, features) in zip(objects, targets.looks.first?.features ?? []) {
                     #expect(features.allSatisfy { SyntheticObject.colors[targets.colors[$0] - 1] == object.color })
                 }
@@ -120,7 +120,7 @@ struct RegionTests {
         let tokenizer = tiny.description.processor.tokenizer
         var looked = 0
         for (sample, sequence, targets) in try targets(tiny, options, 60) {
-            let read = sample.turns[0].reads
+            let read = sample.turns[0].places.reads
             #expect(read.map { sample.metadata.objects[$0].label } == [sample.turns[0].answer])
             var spelled = ""
             for look in targets.looks {
@@ -210,9 +210,9 @@ struct RegionTests {
         let scenes = SyntheticOptions(
             seed: 14, turns: .single, weights: [.relation: 1], sides: 140...240, chineseShare: 0, difficulty: 0)
         var pairs = 0
-        for (sample, _, targets) in try targets(tiny, scenes, 40) where sample.turns[0].about.count == 2 {
-            let boxes = sample.turns[0].about.map { sample.metadata.objects[$0[0]].box }
-            for look in targets.looks where sample.turns[0].about.allSatisfy({ $0.count == 1 }) {
+        for (sample, _, targets) in try targets(tiny, scenes, 40) where sample.turns[0].places.things.count == 2 {
+            let boxes = sample.turns[0].places.things.map { sample.metadata.objects[$0[0]].box }
+            for look in targets.looks where sample.turns[0].places.things.allSatisfy({ $0.count == 1 }) {
                 pairs += 1
                 let leads = [
                     (boxes[0].center.x - boxes[1].center.x) / Double(sample.image.width),
@@ -230,7 +230,7 @@ struct RegionTests {
         for (sample, _, targets) in try targets(tiny, charts, 60) {
             let turn = sample.turns[0]
             for look in targets.looks {
-                let meant = turn.about.map { sample.metadata.objects[$0[0]].value }
+                let meant = turn.places.things.map { sample.metadata.objects[$0[0]].value }
                 #expect(look.values == meant)
                 values += 1
                 guard meant.count == 2, let first = meant[0], let second = meant[1] else { continue }
@@ -311,7 +311,7 @@ struct RegionTests {
         let charts = SyntheticOptions(seed: 9, turns: .single, weights: [.chart: 1], sides: 168...240, difficulty: 0)
         var values = 0
         for (sample, _, targets) in try targets(tiny, charts, 30) {
-            guard let value = Int(sample.turns[0].answer), sample.turns[0].about.count == 1 else { continue }
+            guard let value = Int(sample.turns[0].answer), sample.turns[0].places.things.count == 1 else { continue }
             values += 1
             let cells = targets.looks.flatMap { $0.features.joined() }
             #expect(!cells.isEmpty && cells.allSatisfy { targets.values[$0] == value })

@@ -33,7 +33,7 @@ enum AttributeTask {
         return SyntheticTurn(
             task: .color,
             question: Phrases.color.ask(scene.language, [target.shape.name(scene.language)], using: &generator),
-            answer: target.color.name(scene.language), about: [scene.places { $0 == target }])
+            answer: target.color.name(scene.language), places: AnswerPlaces(things: [scene.places { $0 == target }]))
     }
 
     static func shape(of target: ObjectKind, _ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn? {
@@ -43,6 +43,6 @@ enum AttributeTask {
         return SyntheticTurn(
             task: .shape,
             question: Phrases.shape.ask(scene.language, [target.color.name(scene.language)], using: &generator),
-            answer: target.shape.name(scene.language), about: [scene.places { $0 == target }])
+            answer: target.shape.name(scene.language), places: AnswerPlaces(things: [scene.places { $0 == target }]))
     }
 }

@@ -125,8 +125,8 @@ struct ChartTask {
         ) -> SyntheticTurn {
             let things = about.map { bar in bars.indices.filter { bars[$0].label == bar.label }.flatMap(places) }
             return SyntheticTurn(
-                task: .chart, question: phrases.ask(language, names, using: &generator), answer: answer, about: things,
-                lists: lists)
+                task: .chart, question: phrases.ask(language, names, using: &generator), answer: answer,
+                places: AnswerPlaces(things: things, lists: lists))
         }
         // Values never repeat, so both ends are clear.
         let ranked = bars.sorted { $0.value < $1.value }
@@ -158,7 +158,8 @@ struct ChartTask {
         if turns.count < 3 || generator.chance(0.5) {
             turns.append(
                 turn(
-                    .chartList, answer: bars.map { "\($0.label): \($0.value)" }.joined(separator: "; "),
+                    .chartList,
+                    answer: bars.map { "\($0.label): \($0.value)" }.joined(separator: AnswerPlaces.listSeparator),
                     lists: bars.indices.map(places)))
         }
         return turns

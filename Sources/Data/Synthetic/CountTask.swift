@@ -72,7 +72,7 @@ enum CountTask {
         let places = scene.places(where: query.matches)
         return SyntheticTurn(
             task: .count, question: phrases.ask(scene.language, [query.name(scene.language)], using: &generator),
-            answer: String(places.count), about: [places])
+            answer: String(places.count), places: AnswerPlaces(things: [places]))
     }
 
     /// Questions about a scene that was made for something else, in an order of chance; the last one asks for what is

@@ -90,13 +90,13 @@ enum RelationTask {
             let yes = generator.chance(0.5)
             return SyntheticTurn(
                 task: .relation, question: (yes ? side : side.opposite).isThere.ask(language, names, using: &generator),
-                answer: Phrases.yesNo(yes, language), about: about)
+                answer: Phrases.yesNo(yes, language), places: AnswerPlaces(things: about))
         }
         let order = generator.shuffled([0, 1])
         return SyntheticTurn(
             task: .relation,
             question: side.further.ask(language, order.map { names[$0] }, using: &generator),
-            answer: names[0], about: order.map { about[$0] })
+            answer: names[0], places: AnswerPlaces(things: order.map { about[$0] }))
     }
 
     private static func furthest(_ side: Side, _ scene: Scene, using generator: inout SeededGenerator) -> SyntheticTurn?
@@ -108,6 +108,6 @@ enum RelationTask {
         return SyntheticTurn(
             task: .relation, question: side.furthest.ask(scene.language, using: &generator),
             answer: ranked[0].kind.name(scene.language),
-            about: [scene.objects.indices.filter { scene.objects[$0].box == ranked[0].box }])
+            places: AnswerPlaces(things: [scene.objects.indices.filter { scene.objects[$0].box == ranked[0].box }]))
     }
 }

@@ -38,25 +38,14 @@ public struct SyntheticTurn: Sendable, Codable, Equatable {
     public let task: SyntheticTask
     public let question: String
     public let answer: String
-    /// What must be looked at to answer: for each thing that the question names, objects of the metadata by number. Not
-    /// written to files.
-    public let about: [[Int]]
-    /// The objects whose writing the answer repeats, by number and in its order. Not written to files.
-    public let reads: [Int]
-    /// What each part of an answer that lists things speaks of, objects of the metadata by number; `; ` stands between
-    /// two parts. Not written to files.
-    public let lists: [[Int]]
+    /// What of the picture it speaks of. Not written to files.
+    public let places: AnswerPlaces
 
-    public init(
-        task: SyntheticTask, question: String, answer: String, about: [[Int]] = [], reads: [Int] = [],
-        lists: [[Int]] = []
-    ) {
+    public init(task: SyntheticTask, question: String, answer: String, places: AnswerPlaces = AnswerPlaces()) {
         self.task = task
         self.question = question
         self.answer = answer
-        self.about = about
-        self.reads = reads
-        self.lists = lists
+        self.places = places
     }
 
     private enum CodingKeys: String, CodingKey {

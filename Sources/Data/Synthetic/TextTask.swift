@@ -99,11 +99,11 @@ struct TextTask {
         }
         func turn(
             _ task: SyntheticTask, _ phrases: Phrases, _ names: [String] = [], answer: String, about: [Int] = [],
-            reads: [Int] = []
+            reads: [Int] = [], lists: [[Int]] = []
         ) -> SyntheticTurn {
             SyntheticTurn(
                 task: task, question: phrases.ask(language, names, using: &generator), answer: answer,
-                about: about.isEmpty ? [] : [about], reads: reads)
+                places: AnswerPlaces(things: about.isEmpty ? [] : [about], reads: reads, lists: lists))
         }
         func reading(_ index: Int) -> SyntheticTurn {
             let line = lines[index]
@@ -137,7 +137,10 @@ struct TextTask {
             turns.append(turn(.color, .textColor, [line.text], answer: line.color.name(language), about: [place]))
         }
         if turns.count < 3 || generator.chance(0.3) {
-            turns.append(turn(.describe, .textList, answer: lines.map(grounding).joined(separator: "; ")))
+            turns.append(
+                turn(
+                    .describe, .textList, answer: lines.map(grounding).joined(separator: AnswerPlaces.listSeparator),
+                    lists: lines.indices.map { [$0] }))
         }
         return turns
     }

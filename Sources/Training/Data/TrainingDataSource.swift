@@ -3,26 +3,6 @@ internal import Foundation
 internal import Media
 public import Models
 
-/// What an answer speaks of: regions of the first picture, by number. Empty where nothing is known.
-public struct AnswerPlaces: Sendable {
-    /// One list for each thing that is asked about.
-    public var things: [[Int]] = []
-    /// The regions whose writing the answer repeats, in its order.
-    public var reads: [Int] = []
-    /// Of an answer that lists things, with `; ` between them: the regions of each.
-    public var lists: [[Int]] = []
-
-    public init(things: [[Int]] = [], reads: [Int] = [], lists: [[Int]] = []) {
-        self.things = things
-        self.reads = reads
-        self.lists = lists
-    }
-}
-
-extension SyntheticTurn {
-    var places: AnswerPlaces { AnswerPlaces(things: about, reads: reads, lists: lists) }
-}
-
 /// One conversation to learn from.
 public struct TrainingSample: Sendable {
     /// Says where it came from, in logs and skip lists.

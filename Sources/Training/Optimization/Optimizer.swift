@@ -1,7 +1,7 @@
 public import NN
 public import Torch
 
-/// AdamW or Adafactor over float32 master weights.
+/// AdamW, Adafactor or Muon over float32 master weights.
 ///
 /// All parameters of a group lie one after another in flat tensors, so that a step is a handful of operations however
 /// many parameters there are. The model's own tensors become views of such a tensor, in the precision of the passes. Of
@@ -28,7 +28,8 @@ public final class Optimizer {
     ///   - masters: float32 values by name; a parameter without one starts from its tensor.
     ///   - dtype: the type that the model computes in.
     ///   - rateFactor: a factor of the learning rate for a parameter's name.
-    ///   - kind: of which `adafactor` takes rate and weight decay from the settings, and parameters that are whole.
+    ///   - kind: of which `adafactor` takes rate and weight decay alone from the settings; it and `muon` take parameters
+    ///     that are whole.
     ///   - hasSmallState: whether moments have 8 bits a value in place of 32.
     ///   - averageDecay: of an exponential moving average of the float32 values, which begins with them.
     ///   - sharding: what each of several processes holds a share of.
@@ -36,12 +37,14 @@ public final class Optimizer {
     ///   - everyone: these, and those that hold other pieces of parameters; `ranks` where nil.
     ///   - blocks: parameters of each of the model's blocks, whose weights `full` sharding spreads; see `spread`.
     ///   - decays: whether weight decay applies; matrices only if nil.
+    ///   - orthogonalizes: with `muon`, which matrices it takes, and AdamW the rest; those of linear layers if nil.
     public init(
         _ parameters: [Parameter], masters: [String: Tensor] = [:], dtype: DType, settings: AdamWOptions,
         kind: Recipe.OptimizerKind = .adamw, hasSmallState: Bool = false, averageDecay: Double? = nil,
         sharding: ShardingKind = .none, ranks: ProcessGroup = .alone, everyone: ProcessGroup? = nil,
         blocks: [[Parameter]] = [], rateFactor: (String) -> Double = { _ in 1 },
-        decays: ((Parameter) -> Bool)? = nil
+        decays: ((Parameter) -> Bool)? = nil,
+        orthogonalizes: ((Parameter) -> Bool)? = nil
     ) throws {
         precondition(kind == .adamw || !hasSmallState && sharding == .none, "see Recipe.unsupported")
         precondition(!(sharding >= .gradients && hasSmallState), "see Recipe.requireSharding")
@@ -68,6 +71,7 @@ public final class Optimizer {
             var key = GroupKey(
                 factor: rateFactor(parameter.name),
                 decay: decays?(parameter) ?? (parameter.wholeShape.count >= 2) ? settings.weightDecay : 0)
+            key.isMuon = kind == .muon && (orthogonalizes?(parameter) ?? parameter.isOrthogonalizable)
             let place = canonical[key] ?? (canonical.count, 0)
             canonical[key] = (place.number, place.count + 1)
             key.unit = units[parameter.name]
@@ -78,7 +82,8 @@ public final class Optimizer {
         groups = try withoutGradient {
             try order.map { key in
                 let all = members[key] ?? []
-                let number = canonical[GroupKey(factor: key.factor, decay: key.decay)]?.number ?? 0
+                let plain = GroupKey(factor: key.factor, decay: key.decay, isMuon: key.isMuon)
+                let number = canonical[plain]?.number ?? 0
                 let holders = all.first?.parameter.partition?.copies ?? ranks
                 let isBlock = key.unit.map { $0 < blocks.count } ?? false
                 let layout: Group.Layout =
@@ -87,7 +92,8 @@ public final class Optimizer {
                     : isSpread && isBlock ? .spread : sharding >= .gradients ? .sharedGradients : .sharedState
                 return try Group(
                     all.map(\.parameter), positions: all.map(\.position), number: number, masters: masters,
-                    rateFactor: key.factor, weightDecay: key.decay, dtype: dtype, kind: kind,
+                    rateFactor: key.factor, weightDecay: key.decay, dtype: dtype,
+                    kind: kind == .muon && !key.isMuon ? .adamw : kind,
                     hasSmallState: hasSmallState, hasAverage: averageDecay != nil, layout: layout, unit: key.unit,
                     ranks: holders)
             }
@@ -108,6 +114,7 @@ public final class Optimizer {
     private struct GroupKey: Hashable {
         var factor: Double
         var decay: Double
+        var isMuon = false
         var unit: Int?
         var pieces: ObjectIdentifier?
     }
@@ -276,6 +283,9 @@ public final class Optimizer {
 }
 
 extension Parameter {
+    /// Whether it is the matrix of a linear layer.
+    var isOrthogonalizable: Bool { isLinear && shape.count == 2 }
+
     /// Its shape on all processes together.
     var wholeShape: [Int] { partition?.shape ?? shape }
 }

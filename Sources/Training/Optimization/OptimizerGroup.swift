@@ -47,7 +47,7 @@ extension Optimizer {
         let master: Tensor
         /// Mean of the float32 values over the steps; nil where none is kept.
         let average: Tensor?
-        /// Of AdamW.
+        /// Of AdamW; the first one of Muon, too.
         let first: Moments?
         let second: Moments?
         /// Of Adafactor, in the order of the slots.
@@ -127,7 +127,7 @@ extension Optimizer {
             average = hasAverage ? try master.clone() : nil
             let own = share.count
             func moments(areSquares: Bool) throws -> Moments? {
-                guard kind == .adamw else { return nil }
+                guard kind == .adamw || kind == .muon && !areSquares else { return nil }
                 return try Moments(own, areSquares: areSquares, isQuantized: hasSmallState, device: device)
             }
             first = try moments(areSquares: false)
@@ -182,7 +182,16 @@ extension Optimizer {
                 }
                 return
             }
-            guard let first, let second else { return }
+            guard let first else { return }
+            guard let second else {
+                guard let mean = first.values else { return }
+                let matrices = try slots.map { slot in
+                    func part(_ flat: Tensor) throws -> Tensor { try flat.slice(0, slot.range).view(slot.shape) }
+                    return OrthogonalMomentum.Matrix(
+                        values: try part(master), gradient: try part(gradient), mean: try part(mean))
+                }
+                return try OrthogonalMomentum.step(matrices, rate: options.rate, weightDecay: options.weightDecay)
+            }
             if let first = first.values, let second = second.values {
                 try adamW(
                     parameters: [master], gradients: [gradient], firstMoments: [first], secondMoments: [second],

@@ -52,7 +52,9 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
         // 4 bits a value, 8 for each 64 of them, and 32 for each 256 of those.
         weights -= Double(trained.quantized.all) * (element - (4 + 8.0 / 64 + 32.0 / (64 * 256)) / 8) / parallel
         if keepsFrozenMasters { weights += 4 * frozen }
-        let moments = trained.factors.map { 4 * Double($0) / parallel } ?? 2 * trained.momentSize * learning
+        let moments =
+            trained.factors.map { 4 * Double($0) / parallel }
+            ?? trained.momentSize * (2 * learning - Double(trained.singleMoments) / parallel)
         optimizer = (4 * learning * (trained.hasAverage ? 2 : 1) + moments) / (sharding.kind >= .optimizer ? copies : 1)
         gradients = 4 * learning / (sharding.kind >= .gradients ? copies : 1)
         let passes = Activations(

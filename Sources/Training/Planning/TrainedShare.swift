@@ -15,6 +15,9 @@ public struct TrainedShare: Sendable {
     private(set) var quantized = (all: 0, largest: 0)
     /// Adafactor's means; nil where AdamW learns.
     private(set) var factors: Int?
+    private var matrixCount = 0
+    /// Values that Muon learns, which have one moment.
+    private(set) var singleMoments = 0
     /// Bytes of one of AdamW's two moments.
     private(set) var momentSize = 4.0
     /// Whether a mean of what learns is kept beside it.
@@ -31,6 +34,7 @@ public struct TrainedShare: Sendable {
         }
         hasAverage = stage.average != nil
         factors = stage.optimizer == .adafactor ? factorCount : nil
+        singleMoments = stage.optimizer == .muon ? matrixCount : 0
         if stage.memory.momentBits == 8 { momentSize = 1 + 4 / Double(QuantizedMoments.block) }
     }
 
@@ -65,6 +69,9 @@ public struct TrainedShare: Sendable {
             if learns {
                 counts[entry.part, default: (0, 0)].learning += entry.count
                 factorCount += FactoredMoments.count(entry.shape)
+                if entry.shape.count == 2, entry.isMatrix, entry.part != .embedding, entry.part != .head {
+                    matrixCount += entry.count
+                }
                 if entry.part == .visionTower {
                     firstTowerLayer = min(firstTowerLayer ?? .max, entry.layer ?? -1)
                 }

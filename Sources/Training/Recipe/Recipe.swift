@@ -186,6 +186,9 @@ public struct Recipe: Sendable, Equatable {
         case adamw
         /// Without momentum, and with means of squared gradients for rows and columns only; see `FactoredMoments`.
         case adafactor
+        /// One moment for matrices but embedding and head, whose steps are made orthogonal, and AdamW for the rest; see
+        /// `OrthogonalMomentum`.
+        case muon
     }
 
     /// Limits of pictures in one stage, within what the model's policy can do.

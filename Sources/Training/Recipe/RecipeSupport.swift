@@ -18,8 +18,8 @@ extension Recipe {
             if case .random = model.start { problems.append("\(key): goes with model: {checkpoint: FOLDER}") }
             if sharding == .full { problems.append("\(key): goes with sharding: {kind: optimizer}, not with full") }
         }
-        if let stage = stages.first(where: { $0.optimizer == .adafactor }) {
-            let key = "stages.\(stage.name).optimizer: adafactor"
+        if let stage = stages.first(where: { $0.optimizer != .adamw }) {
+            let key = "stages.\(stage.name).optimizer: \(stage.optimizer.rawValue)"
             if let sharding, sharding != .none {
                 problems.append("\(key) goes with sharding: {kind: none}; it takes whole matrices")
             }
@@ -73,7 +73,7 @@ extension Recipe.Stage {
     fileprivate func unsupported() -> [String] {
         var problems: [String] = []
         func refuse(_ key: String, _ reason: String) { problems.append("stages.\(name).\(key): \(reason)") }
-        if optimizer == .adafactor, memory.momentBits == 8 { refuse("memory.moment_bits", "8 goes with adamw") }
+        if optimizer != .adamw, memory.momentBits == 8 { refuse("memory.moment_bits", "8 goes with adamw") }
         if pictures?.side != nil { refuse("pictures.side", "the size of a model's pictures cannot change by stage") }
         for (index, source) in data.enumerated() { problems += source.unsupported("stages.\(name).data.\(index)") }
         return problems

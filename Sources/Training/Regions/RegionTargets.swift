@@ -1,3 +1,4 @@
+internal import Data
 internal import Foundation
 internal import Media
 internal import Models
@@ -101,7 +102,11 @@ struct RegionTargets: Sendable, Codable {
                 for row in rows where part < answer.lists.count {
                     look(at: [answer.lists[part]], from: row..<row + 1, owned, regions)
                     // A token that parts two things predicts the beginning of the next.
-                    if tokenizer.bytes(of: sequence.rows[row].id)?.contains(UInt8(ascii: ";")) ?? false { part += 1 }
+                    if let mark = AnswerPlaces.listSeparator.utf8.first,
+                        tokenizer.bytes(of: sequence.rows[row].id)?.contains(mark) ?? false
+                    {
+                        part += 1
+                    }
                 }
             }
         }

@@ -67,6 +67,10 @@ final class StageRunner {
             sharding: recipe.sharding ?? .none, ranks: mesh.data, everyone: mesh.everyone, blocks: model.store.blocks,
             rateFactor: { name in
                 (stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1) * decay.factor(name)
+            },
+            orthogonalizes: { parameter in
+                parameter.isOrthogonalizable && !parameter.name.hasPrefix(RegionHeads.prefix)
+                    && ![.embedding, .head].contains(model.part(parameter.name))
             })
         try mesh.cut(model.store)
         if let regions = stage.regions, regions.look > 0, stage.memory.recomputed.contains(.decoder) {
