@@ -55,9 +55,9 @@ extension ProcessedSequence {
 extension Tokenizer {
     /// Tokens of single characters that together are the text of a token; the token alone where there are none.
     fileprivate func letters(of id: Int32) throws -> [Int32] {
-        guard let bytes = bytes(of: id), !isSpecial(id), let text = String(validating: bytes, as: UTF8.self),
-            text.count > 1
-        else { return [id] }
+        guard let bytes = bytes(of: id), let text = String(validating: bytes, as: UTF8.self), text.count > 1 else {
+            return [id]
+        }
         let letters = try text.flatMap { try encode(String($0)) }
         // A tokenizer that puts a mark before words would put one before each letter.
         return letters.flatMap { self.bytes(of: $0) ?? [] } == bytes ? letters : [id]

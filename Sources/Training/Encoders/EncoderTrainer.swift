@@ -153,7 +153,8 @@ public final class EncoderTrainer: RecipeTrainer {
     private func learn(
         _ stage: Recipe.Stage, _ optimizer: Optimizer, _ pictures: GeneratedPictures, rate: Double
     ) throws -> StepReport {
-        let share = 1 / Double(stage.batch.accumulation), leaves = optimizer.leaves, stream = optimizer.stream
+        let share = 1 / Double(stage.batch.accumulation), leaves = optimizer.leaves
+        guard let stream = optimizer.stream else { preconditionFailure("whole parameters have a stream") }
         let size = lesson.pictures(stage.batch), first = state.cursor.next
         let own = Array(stride(from: group.rank, to: stage.batch.accumulation, by: group.size))
         try optimizer.zeroGradients()
@@ -161,28 +162,23 @@ public final class EncoderTrainer: RecipeTrainer {
         var sums = [0.0, 0, 0, 0]
         for start in stride(from: 0, to: own.count, by: threads.count) {
             let wave = own[start..<min(start + threads.count, own.count)].map { first + $0 * size }
-            defer { stream?.leave() }
-            try stream?.begin(places: wave.count, isLast: start + threads.count >= own.count)
+            defer { stream.leave() }
+            try stream.begin(places: wave.count, isLast: start + threads.count >= own.count)
             let parts = try threads.map(wave.count) { [lesson] index in
                 try withGradient {
                     let made = try lesson.loss(pictures, from: wave[index], stage.batch)
                     let part = try made.value * share
-                    let gradients = try GradientStream.$place.withValue(index) {
+                    // The stream takes them as they come.
+                    _ = try GradientStream.$place.withValue(index) {
                         try Tensor.gradients(
                             of: [part], weightedBy: [.scalar(1, device: part.device)], for: leaves)
                     }
-                    try stream?.finish(place: index)
-                    return (
-                        numbers: [try part.item()] + [made.pictures, made.patches, made.words].map(Double.init),
-                        gradients: gradients
-                    )
+                    try stream.finish(place: index)
+                    return [try part.item()] + [made.pictures, made.patches, made.words].map(Double.init)
                 }
             }
-            try stream?.end()
-            for part in parts {
-                sums = zip(sums, part.numbers).map { $0 + $1 }
-                if stream == nil { try optimizer.add(part.gradients) }
-            }
+            try stream.end()
+            for part in parts { sums = zip(sums, part).map { $0 + $1 } }
         }
         state.cursor.next = first + stage.batch.accumulation * size
         let all = try group.gathered(sums, for: "sharing losses")

@@ -11,7 +11,7 @@ enum OrthogonalMomentum {
     /// Of the quintic polynomial that is applied `iterations` times. Singular values come out between 0.7 and 1.2.
     private static let coefficients = (a: 3.4445, b: -4.775, c: 2.0315)
     private static let iterations = 5
-    /// Values of matrices of one shape that are taken at a time, at most: 128 MB in bf16 and the float32 beside it.
+    /// Values of matrices of one shape that are taken at a time, at most: 32 MB in bf16, 64 MB in float32.
     private static let most = 1 << 24
 
     /// A matrix that learns, all `[rows, columns]` and float32.

@@ -10,7 +10,8 @@ struct LaunchCommand: ParsableCommand {
         discussion: """
             Starts the ranks of this machine, prints their output with the rank before each line, passes signals on, and
             stops all when one of them dies. On several machines run it on each, with the same --nodes and --master.
-            torchrun, Slurm (srun) and mpirun can start `omma train` and `omma finetune` as well. Ranks trust the network that they meet on.
+            torchrun, Slurm (srun) and mpirun can start `omma train` and `omma finetune` as well. Ranks trust
+            the network that they meet on.
             """)
 
     @Option(help: "Processes on this machine.") var processes: Int
