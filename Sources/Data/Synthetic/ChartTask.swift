@@ -149,13 +149,18 @@ struct ChartTask {
         let order = generator.shuffled(bars)
         if options.turns == .single { return [asked(generator.index(weights: weights), order[0])] }
         // Three values and two comparisons where five questions are wanted.
-        let wanted = options.questions.upperBound
-        let values = min(bars.count, max(1, wanted * 3 / 5))
-        var turns = order.prefix(generator.integer(1...values)).map { asked(0, $0) }
-        let others = generator.shuffled(1...4).prefix(generator.integer(1...max(1, min(4, wanted * 2 / 5))))
-        for kind in others { turns.append(asked(kind, order[0])) }
+        let wanted = generator.integer(options.questions)
+        var turns = order.prefix(max(1, wanted * 3 / 5)).map { asked(0, $0) }
+        let others = max(1, wanted - turns.count)
+        turns += generator.shuffled([1, 2, 4]).prefix(others / 2).map { asked($0, order[0]) }
+        // Which of two is higher is asked of several pairs: one bit each, it is the slowest to learn.
+        for _ in 0..<others - others / 2 {
+            let turn = compared()
+            if !turns.contains(where: { $0.places == turn.places }) { turns.append(turn) }
+        }
         turns = generator.shuffled(turns)
-        if turns.count < 3 || generator.chance(0.5) {
+        // A list goes from bar to bar. It teaches nothing of how one is found by its label, and is most of what is answered.
+        if turns.count < 3 || generator.chance(0.15) {
             turns.append(
                 turn(
                     .chartList,
