@@ -15,20 +15,21 @@ static ck_level detect(void) {
 }
 
 // -1 until first asked. Two threads that ask at once both store the same answer.
-static atomic_int current = -1;
+static atomic_int best = -1;
+// Of this thread: what else goes on in the process keeps its kernels, whose sums have other last bits at other levels.
+static _Thread_local ck_level limit = CK_LEVEL_AVX512_BF16;
 
 ck_level ck_features(void) {
-    int level = atomic_load_explicit(&current, memory_order_relaxed);
+    int level = atomic_load_explicit(&best, memory_order_relaxed);
     if (level < 0) {
         level = detect();
-        atomic_store_explicit(&current, level, memory_order_relaxed);
+        atomic_store_explicit(&best, level, memory_order_relaxed);
     }
-    return (ck_level)level;
+    return level < (int)limit ? (ck_level)level : limit;
 }
 
 ck_level ck_limit_features(ck_level highest) {
-    ck_level best = detect();
-    atomic_store_explicit(&current, best < highest ? best : highest, memory_order_relaxed);
+    limit = highest;
     return ck_features();
 }
 

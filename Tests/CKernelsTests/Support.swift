@@ -2,8 +2,8 @@ import CKernels
 import Foundation
 import Testing
 
-/// All tests of the kernels: one after another, because the level of instructions is one setting for the process.
-@Suite(.serialized) enum KernelTests {}
+/// All tests of the kernels.
+@Suite enum KernelTests {}
 
 /// Every level that this machine can run, strongest last.
 let levels: [ck_level] = {
@@ -12,7 +12,7 @@ let levels: [ck_level] = {
     return all.filter { $0.rawValue <= best.rawValue }
 }()
 
-/// Runs `body` at each level in turn and puts the best one back.
+/// Runs `body` at each level in turn and puts the best one back, for this thread alone: other suites train meanwhile.
 func atEveryLevel(_ body: (String) throws -> Void) rethrows {
     defer { ck_limit_features(levels.last ?? CK_LEVEL_PORTABLE) }
     for level in levels {

@@ -29,12 +29,12 @@ typedef enum ck_level {
     CK_LEVEL_AVX512_BF16 = 2,
 } ck_level;
 
-/// The level in use: the best that this processor has, or less after ck_limit_features.
+/// The level that this thread uses: the best that this processor has, or less after ck_limit_features.
 ck_level ck_features(void);
 /// The level's name in lower case, for reports.
 const char *ck_level_name(ck_level level);
-/// Forbids levels above `highest`, so that tests and benchmarks can reach the slower paths. Returns the level in use.
-/// Not for use while kernels run.
+/// Forbids levels above `highest` to this thread, so that tests and benchmarks can reach the slower paths. Returns the
+/// level in use.
 ck_level ck_limit_features(ck_level highest);
 
 // MARK: - gemv.c: linear layers with few rows of input, bound by reading the weights
