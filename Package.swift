@@ -180,13 +180,17 @@ let package = Package(
             exclude: ["compare.py", "run.sh"], swiftSettings: strict),
 
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"], swiftSettings: optimised),
+        // A device for tests, where there is no GPU.
+        .target(
+            name: "CStandInDevice", path: "Tests/StandInDevice",
+            cxxSettings: [.unsafeFlags(torchCompilerFlags)], linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
         .target(
             name: "TestSupport", dependencies: ["Safetensors", "Goldens"], path: "Tests/TestSupport",
             swiftSettings: strict),
         .target(
             name: "ModelTestSupport", dependencies: ["TestSupport", "Models", "NN", "Torch", "Media"],
             path: "Tests/ModelTestSupport", swiftSettings: strict),
-        test("Torch"), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
+        test("Torch", ["CStandInDevice"]), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
         test("Goldens"), test("Fetching"),
         test("Terminal"), test("NN"), test("Models", ["ModelTestSupport", "Safetensors"]), test("Data"),
         test("Inference", ["ModelTestSupport"]), test("Serving", ["ModelTestSupport"]),
@@ -199,7 +203,10 @@ let package = Package(
         test("Evaluation", ["Goldens"]),
         test(
             "Training",
-            ["Data", "Evaluation", "Goldens", "ModelTestSupport", "Models", "NN", "Safetensors", "Terminal", "Torch"]),
+            [
+                "CStandInDevice", "Data", "Evaluation", "Goldens", "ModelTestSupport", "Models", "NN", "Safetensors",
+                "Terminal", "Torch",
+            ]),
         // Runs the built program as a process, and links none of it.
         .testTarget(name: "OmmaTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: strict),
     ],

@@ -1,6 +1,7 @@
 // Gradients: recording, backward, and nodes whose backward is a caller's function.
 #include "include/ct_autograd.h"
 
+#include <c10/core/AutogradState.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -68,6 +69,16 @@ struct CallbackNode final : torch::autograd::Node {
     }
 };
 
+/// Lets a pass go back on the thread that asked for it, on a GPU too, where libtorch has a thread for each device: what
+/// callers keep by thread is then the same in a custom backward as around the pass.
+class OnThisThread {
+    const bool former = c10::AutogradState::get_tls_state().get_multithreading_enabled();
+
+public:
+    OnThisThread() { c10::AutogradState::get_tls_state().set_multithreading_enabled(false); }
+    ~OnThisThread() { c10::AutogradState::get_tls_state().set_multithreading_enabled(former); }
+};
+
 variable_list gradient_list(const ct_tensor *gradients, int32_t count) {
     return gradients ? borrow(gradients, count) : variable_list(count);
 }
@@ -105,6 +116,7 @@ bool ct_is_grad_enabled(void) { return c10::GradMode::is_enabled(); }
 int32_t ct_backward(
     const ct_tensor *tensors, const ct_tensor *gradients, int32_t count, bool retain_graph, ct_error *error) {
     return guarded(error, [&] {
+        const OnThisThread here;
         torch::autograd::backward(borrow(tensors, count), gradient_list(gradients, count), retain_graph);
     });
 }
@@ -113,6 +125,7 @@ int32_t ct_gradients(
     const ct_tensor *outputs, const ct_tensor *output_gradients, int32_t output_count, const ct_tensor *inputs,
     int32_t input_count, bool retain_graph, ct_tensor *results, ct_error *error) {
     return guarded(error, [&] {
+        const OnThisThread here;
         auto found = torch::autograd::grad(
             borrow(outputs, output_count), borrow(inputs, input_count), gradient_list(output_gradients, output_count),
             retain_graph, /*create_graph=*/false, /*allow_unused=*/true);

@@ -105,6 +105,24 @@ void unpack(
     });
 }
 
+/// The same values on a device, by operations that each has.
+at::Tensor unpacked_there(
+    const at::Tensor &codes, const at::Tensor &scales, const at::Tensor &outer, double offset, at::IntArrayRef shape,
+    int64_t count, at::ScalarType dtype) {
+    const auto there = codes.device();
+    const auto table = [&](const float *values, int64_t size) {
+        return at::from_blob(const_cast<float *>(values), {size}, at::kFloat).to(there, at::kFloat, false, /*copy=*/true);
+    };
+    const auto &of_scales = scale_levels();
+    at::Tensor scale = table(of_scales.data(), 256).index_select(0, scales.to(at::kInt));
+    scale = scale * outer.repeat_interleave(outer_block).narrow(0, 0, scale.numel()) + static_cast<float>(offset);
+    const at::Tensor pairs = codes.to(at::kInt);
+    const at::Tensor high = at::floor_divide(pairs, 16);
+    const at::Tensor indices = at::stack({high, pairs - high * 16}, 1).view({-1}).narrow(0, 0, count);
+    const at::Tensor values = table(levels.data(), 16).index_select(0, indices);
+    return (values * scale.repeat_interleave(block).narrow(0, 0, count)).to(dtype).view(shape);
+}
+
 }  // namespace
 
 int32_t ct_nf4_quantize(ct_tensor a, ct_tensor results[3], double *offset, ct_error *error) {
@@ -166,21 +184,24 @@ ct_tensor ct_nf4_dequantize(
     int32_t dtype, ct_error *error) {
     return produce(error, [&] {
         const at::Tensor packed = borrow(codes), inner = borrow(scales), own = borrow(outer);
-        at::Tensor values = at::empty(list(sizes, count), type(dtype));
-        const int64_t size = values.numel(), blocks = blocks_of(size, block);
+        int64_t size = 1;
+        for (int32_t i = 0; i < count; i++) size *= sizes[i];
+        const int64_t blocks = blocks_of(size, block);
         TORCH_CHECK(
             packed.scalar_type() == at::kByte && packed.is_contiguous() && packed.numel() == (size + 1) / 2
                 && inner.scalar_type() == at::kByte && inner.is_contiguous() && inner.numel() == blocks
                 && own.scalar_type() == at::kFloat && own.is_contiguous()
                 && own.numel() == blocks_of(blocks, outer_block),
             "codes and scales do not fit the shape");
+        TORCH_CHECK(type(dtype) == at::kBFloat16 || type(dtype) == at::kFloat, "values come back as float32 or bfloat16");
+        if (!packed.is_cpu()) return unpacked_there(packed, inner, own, offset, list(sizes, count), size, type(dtype));
+        at::Tensor values = at::empty(list(sizes, count), type(dtype));
         const auto from = static_cast<float>(offset);
         if (type(dtype) == at::kBFloat16) {
             unpack(
                 elements<uint8_t>(packed), elements<uint8_t>(inner), elements<float>(own), from,
                 static_cast<at::BFloat16 *>(values.data_ptr()), size);
         } else {
-            TORCH_CHECK(type(dtype) == at::kFloat, "values come back as float32 or bfloat16");
             unpack(
                 elements<uint8_t>(packed), elements<uint8_t>(inner), elements<float>(own), from,
                 static_cast<float *>(values.data_ptr()), size);

@@ -52,6 +52,13 @@ public enum Device: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// The device of one of several processes of a machine: each takes a GPU of its own, from this one on.
+    ///
+    /// - Parameter number: of the process on its machine, from 0.
+    public func ofProcess(_ number: Int) -> Device {
+        if case .cuda(let first) = self { .cuda(first + number) } else { self }
+    }
+
     /// The devices this process can use now. CUDA counts once `Engine.loadCUDA()` has found it.
     public var isAvailable: Bool { ct_has_device(raw.kind) }
 }

@@ -14,12 +14,13 @@ public struct QuantizedMatrix: Sendable {
     /// What scales are counted from.
     private let offset: Double
 
-    /// - Parameter matrix: `[out, in]`, float32 or bfloat16, on the CPU.
-    public init(_ matrix: Tensor) throws {
+    /// - Parameter source: `[out, in]`, float32 or bfloat16; it is packed on the CPU, and lies where it was.
+    public init(_ source: Tensor) throws {
+        let matrix = try source.to(.cpu)
         var results = [OpaquePointer?](repeating: nil, count: 3)
         var offset = 0.0
         try run("nf4_quantize", [matrix]) { ct_nf4_quantize(matrix.handle, &results, &offset, $0) }
-        let parts = results.compactMap { $0.map { Tensor(owning: $0) } }
+        let parts = try results.compactMap { try $0.map { try Tensor(owning: $0).to(source.device) } }
         (codes, scales, outerScales) = (parts[0], parts[1], parts[2])
         self.offset = offset
         shape = matrix.shape

@@ -2,6 +2,7 @@ public import Data
 public import Foundation
 public import Models
 internal import NN
+public import Torch
 
 /// From a model and a file of conversations to a recipe with sensible numbers.
 public struct FineTuning: Sendable {
@@ -29,6 +30,8 @@ public struct FineTuning: Sendable {
     public var maxPixels: Int?
     public var seed: UInt64 = 0
     public var threads: Int
+    /// What it computes on.
+    public var device = Device.cpu
     /// Processes that train together, and share the micro-batches of a step.
     public var ranks = 1
 
@@ -152,8 +155,9 @@ public struct FineTuning: Sendable {
             "output: \(quoted(output.path))",
             "keep: 2",
             "workers: \(max(1, min(4, threads)))",
-            "threads: \(numbers.isSmall ? max(1, min(2, threads)) : 1)",
+            "threads: \(numbers.isSmall && device == .cpu ? max(1, min(2, threads)) : 1)",
         ]
+        if device != .cpu { lines.append("device: \(device)") }
         if let heldOut {
             lines += ["held_out: {samples: \(min(200, numbers.heldOutRows)), data: [\(source(heldOut))]}"]
         }

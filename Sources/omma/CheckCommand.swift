@@ -24,6 +24,7 @@ struct CheckCommand: ParsableCommand {
     @Option(help: "Where data lies that the recipe names by its role.", completion: .file(extensions: ["yaml", "yml"]))
     var catalogue: String?
     @Option(help: "Rows to pack for each stage.") var rows = 8
+    @Option(help: ArgumentHelp(TrainCommand.deviceHelp, valueName: "device")) var device: String?
     @Option(help: "Threads of one tensor operation.") var threads: Int?
     @Flag(help: "Print one JSON object.") var json = false
 
@@ -44,6 +45,7 @@ struct CheckCommand: ParsableCommand {
             path: "omma-check-\(ProcessInfo.processInfo.processIdentifier)")
         defer { try? FileManager.default.removeItem(at: scratch) }
         let url = URL(filePath: Paths.expanded(recipe)), catalogue = catalogue.map { URL(filePath: Paths.expanded($0)) }
+        let replacements = try replacements + TrainCommand.replacement(device: device)
         let written = try Recipe.load(url, overrides: replacements, catalogue: catalogue).recipe
         let free = Self.freeBytes(near: URL(filePath: written.output))
         let loaded = try Recipe.load(url, overrides: replacements + ["output=\(scratch.path)"], catalogue: catalogue)

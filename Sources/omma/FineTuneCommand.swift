@@ -40,6 +40,8 @@ struct FineTuneCommand: ParsableCommand {
     @Option(help: "The highest learning rate; it follows from the model's size without it.") var learningRate: Double?
     @Option(help: ArgumentHelp("Resize pictures to at most so many pixels.", valueName: "n")) var maxPixels: Int?
     @Option(help: "Equal seeds give equal models.") var seed: UInt64 = 0
+    @Option(help: ArgumentHelp("Where to compute: auto, cpu, cuda, cuda:N or mps.", valueName: "device"))
+    var device = "cpu"
     @Option(help: ArgumentHelp("CPU threads; one a core without it.", valueName: "n")) var threads: Int?
     @Flag(help: "Write the recipe, show three rows as the model reads them, and stop.") var dryRun = false
     @Flag(help: "Go on where an earlier run into the same folder stopped.") var resume = false
@@ -127,6 +129,7 @@ struct FineTuneCommand: ParsableCommand {
         tuning.learningRate = learningRate
         tuning.maxPixels = maxPixels
         tuning.seed = seed
+        tuning.device = try Engine.device(named: device)
         for url in [tuning.data] + [tuning.heldOut].compactMap(\.self) { try check(url, tuning) }
         let plan = try tuning.plan()
         let said = TerminalOutput.standardError

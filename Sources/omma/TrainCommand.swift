@@ -39,6 +39,9 @@ struct TrainCommand: ParsableCommand {
             valueName: "field"))
     var allowChange: [String] = []
 
+    @Option(help: ArgumentHelp(Self.deviceHelp, valueName: "device"))
+    var device: String?
+
     @Option(help: "Threads of one tensor operation.")
     var threads: Int?
 
@@ -56,7 +59,7 @@ struct TrainCommand: ParsableCommand {
         if let threads { Engine.threads = threads }
         LauncherWatch.start()
         var loaded = try Recipe.load(
-            URL(fileURLWithPath: recipe), overrides: replacements,
+            URL(fileURLWithPath: recipe), overrides: try replacements + Self.replacement(device: device),
             catalogue: catalogue.map { URL(filePath: Paths.expanded($0)) })
         loaded.allowedChanges = Set(allowChange)
         let resume = resume || resumeOrStart && loaded.hasCheckpoint
@@ -64,6 +67,14 @@ struct TrainCommand: ParsableCommand {
         try Self.together(facts: loaded.facts, timeout: rankTimeout) { [loaded] group in
             _ = try Self.run(loaded, resume: resume, group: group)
         }
+    }
+
+    static let deviceHelp =
+        "Where to compute, in place of the recipe's own: auto, cpu, cuda, cuda:N or mps."
+
+    /// What `--device` replaces in a recipe.
+    static func replacement(device: String?) throws -> [String] {
+        try device.map { ["device=\(try Engine.device(named: $0))"] } ?? []
     }
 
     /// Runs `body` with the other ranks where something started several, else alone.

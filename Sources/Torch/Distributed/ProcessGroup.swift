@@ -96,6 +96,9 @@ public final class ProcessGroup: @unchecked Sendable {
         }
     }
 
+    /// The number of this process on its machine.
+    public var localRank: Int { place?.localRank ?? 0 }
+
     /// Whether this is the process that writes and speaks.
     public var isMain: Bool { rank == 0 }
 
@@ -198,20 +201,31 @@ public final class ProcessGroup: @unchecked Sendable {
         throw ProcessGroupError.peers(rank: ownName, operation: name, failures: failures)
     }
 
+    /// Gives `body` the output, or where that is a GPU's a copy in the memory that connections read and write.
+    private func through(output: Tensor, _ body: (Tensor) throws -> Void) throws {
+        let here = try output.to(.cpu)
+        try body(here)
+        if here !== output { try output.copy(from: here) }
+    }
+
     /// Replaces the tensor by the sum over all ranks, the same bits on each.
     ///
     /// - Parameter name: of the operation, for errors.
     public func allReduce(
         _ tensor: Tensor, _ reduction: Reduction = .sum, for name: String = "all-reduce", timeout: Duration? = nil
     ) throws {
-        try perform(name, [tensor], timeout) { ct_group_all_reduce($0, tensor.handle, reduction.rawValue, $1, $2) }
+        try through(output: tensor) { tensor in
+            try perform(name, [tensor], timeout) { ct_group_all_reduce($0, tensor.handle, reduction.rawValue, $1, $2) }
+        }
     }
 
     /// Replaces the tensor by that of rank `root`.
     public func broadcast(
         _ tensor: Tensor, from root: Int = 0, for name: String = "broadcast", timeout: Duration? = nil
     ) throws {
-        try perform(name, [tensor], timeout) { ct_group_broadcast($0, tensor.handle, Int32(root), $1, $2) }
+        try through(output: tensor) { tensor in
+            try perform(name, [tensor], timeout) { ct_group_broadcast($0, tensor.handle, Int32(root), $1, $2) }
+        }
     }
 
     /// Fills `output` with the `input`s of all ranks, one after another.
@@ -220,7 +234,10 @@ public final class ProcessGroup: @unchecked Sendable {
     ) throws {
         precondition(output.count == input.count * size && output.dtype == input.dtype, "room for all ranks")
         if size == 1 { return try output.copy(from: input.view(output.shape)) }
-        try perform(name, [input, output], timeout) { ct_group_all_gather($0, output.handle, input.handle, $1, $2) }
+        let input = try input.to(.cpu)
+        try through(output: output) { output in
+            try perform(name, [input, output], timeout) { ct_group_all_gather($0, output.handle, input.handle, $1, $2) }
+        }
     }
 
     /// The same for rank 0 alone: elsewhere `output` is nil.
@@ -229,8 +246,12 @@ public final class ProcessGroup: @unchecked Sendable {
     ) throws {
         precondition((output != nil) == isMain, "rank 0 gets what all have")
         if size == 1, let output { return try output.copy(from: input.view(output.shape)) }
-        try perform(name, [input] + (output.map { [$0] } ?? []), timeout) {
-            ct_group_gather($0, output?.handle, input.handle, 0, $1, $2)
+        let input = try input.to(.cpu)
+        guard let output else {
+            return try perform(name, [input], timeout) { ct_group_gather($0, nil, input.handle, 0, $1, $2) }
+        }
+        try through(output: output) { output in
+            try perform(name, [input, output], timeout) { ct_group_gather($0, output.handle, input.handle, 0, $1, $2) }
         }
     }
 
@@ -240,7 +261,12 @@ public final class ProcessGroup: @unchecked Sendable {
     ) throws {
         precondition(input.count == output.count * size && output.dtype == input.dtype, "a part for each rank")
         if size == 1 { return try output.copy(from: input.view(output.shape)) }
-        try perform(name, [input, output], timeout) { ct_group_reduce_scatter($0, output.handle, input.handle, $1, $2) }
+        let input = try input.to(.cpu)
+        try through(output: output) { output in
+            try perform(name, [input, output], timeout) {
+                ct_group_reduce_scatter($0, output.handle, input.handle, $1, $2)
+            }
+        }
     }
 
     /// Sends `sent[i]` rows of `input` to rank i, in their order, and fills `output` with `received[i]` rows of rank i.
@@ -250,10 +276,13 @@ public final class ProcessGroup: @unchecked Sendable {
     ) throws {
         precondition(sent.count == size && received.count == size && output.dtype == input.dtype, "rows of each rank")
         if size == 1 { return try output.copy(from: input) }
-        try perform(name, [input, output], timeout) { group, timeout, error in
-            withSizes(received) { received, _ in
-                withSizes(sent) { sent, _ in
-                    ct_group_all_to_all(group, output.handle, input.handle, received, sent, timeout, error)
+        let input = try input.to(.cpu)
+        try through(output: output) { output in
+            try perform(name, [input, output], timeout) { group, timeout, error in
+                withSizes(received) { received, _ in
+                    withSizes(sent) { sent, _ in
+                        ct_group_all_to_all(group, output.handle, input.handle, received, sent, timeout, error)
+                    }
                 }
             }
         }

@@ -48,11 +48,13 @@ extension Recipe {
     /// - Parameters:
     ///   - folder: with the configuration.
     ///   - weights: where they come from.
-    func makeLesson(_ objective: Objective, folder: URL, _ weights: ParameterStore.Origin) throws -> any EncoderLesson {
+    func makeLesson(
+        _ objective: Objective, folder: URL, _ weights: ParameterStore.Origin, _ device: Device
+    ) throws -> any EncoderLesson {
         let (reader, type) = try ModelRegistry.reader(
             folder.appendingPathComponent("config.json"), ofTypes: objective.kind.modelTypes,
             for: "objective \(objective.kind.rawValue)")
-        let store = ParameterStore(weights, dtype: .float32, writable: true)
+        let store = ParameterStore(weights, dtype: .float32, device: device, writable: true)
         switch objective.kind {
         case .classification: return try ClassificationLesson(NaViT(reader), objective, store)
         case .contrastive:

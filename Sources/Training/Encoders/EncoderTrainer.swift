@@ -54,9 +54,10 @@ public final class EncoderTrainer: RecipeTrainer {
         case (nil, .preset): throw TrainingError.unsupported(recipe.unsupported())
         case (nil, .random): weights = .random(seed: recipe.seed)
         }
-        lesson = try recipe.makeLesson(objective, folder: start.folder, weights)
+        let device = try recipe.openDevice(group)
+        lesson = try recipe.makeLesson(objective, folder: start.folder, weights, device)
         masters = lesson.store.valuesByName
-        if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom)) { $1 } }
+        if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom, on: device)) { $1 } }
         let measured = recipe.stages.contains { $0.evaluateEvery > 0 } ? recipe.heldOut : nil
         heldOut = try measured.map { [seed = recipe.seed] in try GeneratedPictures($0.data, seed: seed) }
         blind = try measured.flatMap { [seed = recipe.seed] held in
@@ -72,12 +73,13 @@ public final class EncoderTrainer: RecipeTrainer {
     public var step: Int { state.step }
 
     public func run() throws -> RecipeOutcome {
-        let own = try MatrixSpeed.quick(recipe.precision.dtype, threads: threads)
+        let own = try MatrixSpeed.quick(recipe.precision.dtype, threads: threads, device: store.device)
         let rates = try group.gathered([own], for: "measuring the machine", timeout: ProcessGroup.patience)
         observer.begin(
             RunFacts(
                 name: recipe.name, step: state.step, isResumed: resumedFrom != nil, time: Date().timeIntervalSince1970,
-                machine: RunFacts.Machine(recipe, ranks: group.size, matrixRate: rates.reduce(0) { $0 + $1[0] }),
+                machine: RunFacts.Machine(
+                    recipe, device: store.device, ranks: group.size, matrixRate: rates.reduce(0) { $0 + $1[0] }),
                 parameters: parameterCount, recipe: text))
         var last = resumedFrom
         while state.stage < recipe.stages.count {

@@ -22,6 +22,8 @@ public struct Recipe: Sendable, Equatable {
     public var workers: Int
     /// Micro-batches computed at the same time, each by one thread. Speed depends on it, results do not.
     public var threads: Int
+    /// What weights lie on and passes compute on. Of several ranks each takes a GPU of its own, from this one on.
+    public var device = Device.cpu
     /// What each of several ranks holds a share of; nil where the recipe does not say.
     public var sharding: ShardingKind?
     /// How ranks divide the model itself among themselves.

@@ -2,6 +2,7 @@ internal import Data
 public import Foundation
 internal import Models
 internal import NN
+internal import Torch
 internal import Yams
 
 extension Recipe {
@@ -52,6 +53,14 @@ extension Recipe {
         keep = try node.integer("keep", default: 3, in: 1...10_000)
         workers = try node.integer("workers", default: 1, in: 1...256)
         threads = try node.integer("threads", default: 1, in: 1...256)
+        let deviceName = try node.string("device", default: Device.cpu.description)
+        guard let device = Device(name: deviceName), device != .meta else {
+            throw node.failure("device", "is '\(deviceName)'; use one of cpu, cuda, cuda:N, mps")
+        }
+        self.device = device
+        if device != .cpu, threads > 1 {
+            throw node.failure("threads", "is \(threads); micro-batches side by side are for the cores of a CPU")
+        }
         sharding = try node.mapping("sharding").map { try ShardingKind($0) }
         parallel = try node.mapping("parallel").map { try Parallel($0) } ?? Parallel()
         maxSkippedSteps = try node.integer("max_skipped_steps", default: 3, in: 0...1_000_000)

@@ -1,4 +1,5 @@
 internal import Models
+internal import Torch
 
 extension Recipe {
     /// What the recipe asks for and `omma train` does not do, each with its key. Plans know all of it.
@@ -50,6 +51,13 @@ extension Recipe {
 }
 
 extension Recipe {
+    /// The device of this process, opened.
+    ///
+    /// - Throws: `TorchError` where this machine does not have it.
+    func openDevice(_ group: ProcessGroup) throws -> Device {
+        try Engine.device(named: device.ofProcess(group.localRank).description)
+    }
+
     /// - Throws: `TrainingError.unsupported` for what sharding over several ranks does not do.
     func requireSharding(ranks: Int) throws {
         guard let sharding, sharding >= .gradients, ranks > 1 else { return }

@@ -46,7 +46,7 @@ final class RegionHeads {
         let hidden = model.decoder.configuration.hiddenSize
         self.layer = max(1, min(layer ?? model.decoder.layers.count / 2, model.decoder.layers.count))
         layers = model.decoder.layers.count
-        store = ParameterStore(.random(seed: seed), writable: true)
+        store = ParameterStore(.random(seed: seed), device: model.store.device, writable: true)
         let scope = store.root["region_heads"]
         featureNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["feature_norm"])
         featureHead = try Linear(hidden, Self.featureSizes.reduce(0, +), bias: true, scope["feature_head"])

@@ -22,6 +22,8 @@ public struct RunFacts: Codable, Sendable {
         public var memory: Int
         public var system: String
         public var libtorch: String
+        /// What passes compute on, of rank 0; nil in logs from before there was a choice.
+        public var device: String?
         public var precision: String
         /// Processes that train together, micro-batches that each computes at a time, and threads of each of these.
         public var ranks: Int
@@ -31,13 +33,14 @@ public struct RunFacts: Codable, Sendable {
         /// began.
         public var matrixRate: Double
 
-        init(_ recipe: Recipe, ranks: Int, matrixRate: Double) {
+        init(_ recipe: Recipe, device: Device, ranks: Int, matrixRate: Double) {
             let process = ProcessInfo.processInfo
             processor = Self.processorName
             cores = process.processorCount
             memory = Int(process.physicalMemory)
             system = process.operatingSystemVersionString
             libtorch = Engine.version
+            self.device = device.description
             precision = recipe.precision.rawValue
             self.ranks = ranks
             threads = recipe.threads

@@ -79,12 +79,15 @@ public final class Trainer: RecipeTrainer {
                 try HeldOutQuestions($0, seed: recipe.seed, processor: processor)
             } : nil
         let precision = recipe.precision.dtype, keepsWeights = recipe.keepsWeights
+        let device = try recipe.openDevice(group)
         func load(_ folder: ModelFolder) throws -> VisionLanguageModel {
             if folder.adapter != nil {
                 throw CheckpointError.adapter(folder: folder.url.path)
             }
             let quantized = try recipe.quantizedNames(folder.family)
-            return try folder.loadModel(dtype: keepsWeights ? precision : .float32, writable: !keepsWeights) {
+            return try folder.loadModel(
+                dtype: keepsWeights ? precision : .float32, device: device, writable: !keepsWeights
+            ) {
                 quantized.contains($0)
             }
         }
@@ -95,11 +98,11 @@ public final class Trainer: RecipeTrainer {
         case (nil, .preset): throw TrainingError.unsupported(recipe.unsupported())
         case (nil, .random):
             model = try description.family.makeModel(
-                ParameterStore(.random(seed: recipe.seed), dtype: .float32, writable: true))
+                ParameterStore(.random(seed: recipe.seed), dtype: .float32, device: device, writable: true))
         }
         try mesh.require(model.store, hasExperts: model.decoder.configuration.experts != nil)
         masters = keepsWeights ? [:] : model.store.valuesByName
-        if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom)) { $1 } }
+        if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom, on: device)) { $1 } }
     }
 
     deinit { threads.stop() }
@@ -135,10 +138,10 @@ public final class Trainer: RecipeTrainer {
 
     /// Says what the run is, with the speed that it could have at best.
     private func tellFacts() throws {
-        let own = try MatrixSpeed.quick(recipe.precision.dtype, threads: threads)
+        let own = try MatrixSpeed.quick(recipe.precision.dtype, threads: threads, device: model.store.device)
         let rates = try group.gathered([own], for: "measuring the machine", timeout: ProcessGroup.patience)
         let machine = RunFacts.Machine(
-            recipe, ranks: group.size, matrixRate: rates.reduce(0) { $0 + $1[0] })
+            recipe, device: model.store.device, ranks: group.size, matrixRate: rates.reduce(0) { $0 + $1[0] })
         observer.begin(
             RunFacts(
                 name: recipe.name, step: state.step, isResumed: resumedFrom != nil,

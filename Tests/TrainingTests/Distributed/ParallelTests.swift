@@ -11,12 +11,12 @@ import Torch
 @Suite("Divided matrices and experts learn as whole ones")
 struct ParallelTests {
     /// Heads that four ranks can divide.
-    private static let dense = """
+    static let dense = """
         model={random: \(TinyModel.folder.path), config: {hidden_size: 64, intermediate_size: 96, num_attention_heads: 8, \
         num_key_value_heads: 4, rope_scaling: {type: mrope, mrope_section: [1, 1, 2]}, vision_config: {hidden_size: 64}}}
         """
     /// MM1's kind of decoder: four experts, of which each token takes two.
-    private static let experts = """
+    static let experts = """
         model={random: \(Fixtures.goldens.path)/internvl2_yi_small, config: {llm_config: {architectures: \
         [MixtralForCausalLM], model_type: mixtral, hidden_size: 32, intermediate_size: 48, num_attention_heads: 4, \
         num_key_value_heads: 2, num_local_experts: 4, num_experts_per_tok: 2, router_aux_loss_coef: 0.02, \

@@ -1,0 +1,19 @@
+// A device of tests: memory of its own, and no operations but copies. See stand_in_device.cpp.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Whether this process has it. On a Mac its place is taken by a real one.
+bool stand_in_device_is_there(void);
+
+/// Operations that ran on it so far.
+int64_t stand_in_device_operations(void);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,223 @@
+// A device that is no GPU and refuses what a GPU refuses: operations on tensors of which some are its own and some are the
+// CPU's. So tests on any machine see where a model, a loss or an optimiser leaves a tensor behind.
+//
+// It takes the place of Apple's `mps` in libtorch, which Linux has no use for. Its memory is the CPU's; each operation
+// checks where its tensors are, and then runs on copies of them. That is slow, and meant for models of tests.
+#include "include/stand_in_device.h"
+
+#ifdef __APPLE__
+
+bool stand_in_device_is_there(void) { return false; }
+int64_t stand_in_device_operations(void) { return 0; }
+
+#else
+
+#include <ATen/ATen.h>
+#include <ATen/EmptyTensor.h>
+#include <ATen/detail/MPSHooksInterface.h>
+#include <ATen/native/CPUFallback.h>
+#include <ATen/ops/_reshape_alias_native.h>
+#include <ATen/ops/as_strided_native.h>
+#include <ATen/ops/unfold_native.h>
+#include <ATen/ops/view_native.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <torch/library.h>
+
+#include <atomic>
+
+namespace {
+
+constexpr c10::DeviceType kind = c10::DeviceType::MPS;
+const c10::Device own(kind, 0);
+std::atomic<int64_t> operations{0};
+
+struct Guard final : c10::impl::DeviceGuardImplInterface {
+    static constexpr c10::DeviceType static_type = kind;
+    c10::DeviceType type() const override { return kind; }
+    c10::Device exchangeDevice(c10::Device) const override { return own; }
+    c10::Device getDevice() const override { return own; }
+    void setDevice(c10::Device) const override {}
+    void uncheckedSetDevice(c10::Device) const noexcept override {}
+    c10::Stream getStream(c10::Device) const override { return c10::Stream(c10::Stream::DEFAULT, own); }
+    c10::Stream getDefaultStream(c10::Device) const override { return c10::Stream(c10::Stream::DEFAULT, own); }
+    c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
+    void destroyEvent(void *, const c10::DeviceIndex) const noexcept override {}
+    void record(void **, const c10::Stream &, const c10::DeviceIndex, const c10::EventFlag) const override {}
+    void block(void *, const c10::Stream &) const override {}
+    bool queryEvent(void *) const override { return true; }
+    c10::DeviceIndex deviceCount() const noexcept override { return 1; }
+    bool queryStream(const c10::Stream &) const override { return true; }
+    void synchronizeStream(const c10::Stream &) const override {}
+    void synchronizeDevice(const c10::DeviceIndex) const override {}
+};
+
+/// By which libtorch asks whether there is such a device; it finds them by their name.
+struct MPSHooks final : at::MPSHooksInterface {
+    explicit MPSHooks(at::MPSHooksArgs) {}
+    bool hasMPS() const override { return true; }
+    bool isBuilt() const override { return true; }
+    bool isAvailable() const override { return true; }
+    void init() const override {}
+    void deviceSynchronize() const override {}
+    c10::DeviceIndex deviceCount() const override { return 1; }
+    c10::DeviceIndex getCurrentDevice() const override { return 0; }
+    void setCurrentDevice(c10::DeviceIndex) const override {}
+    c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return 0; }
+    c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return 0; }
+    bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+};
+
+/// The CPU's memory under another name.
+struct Allocator final : c10::Allocator {
+    c10::DataPtr allocate(size_t bytes) override {
+        c10::DataPtr there = at::getCPUAllocator()->allocate(bytes);
+        void *data = there.get();
+        return {data, new c10::DataPtr(std::move(there)), [](void *held) { delete static_cast<c10::DataPtr *>(held); }, own};
+    }
+    void copy_data(void *to, const void *from, size_t bytes) const override { default_copy_data(to, from, bytes); }
+} allocator;
+
+/// The same memory as a tensor of the CPU.
+at::Tensor seen_by_cpu(const at::Tensor &tensor) {
+    if (tensor.is_cpu()) return tensor;
+    return at::from_blob(
+        tensor.data_ptr(), tensor.sizes(), tensor.strides(), [tensor](void *) {},
+        at::TensorOptions().dtype(tensor.dtype()).device(at::kCPU));
+}
+
+at::Tensor empty(
+    c10::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout>, std::optional<at::Device>,
+    std::optional<bool>, std::optional<at::MemoryFormat> format) {
+    return at::detail::empty_generic(
+        size, &allocator, c10::DispatchKeySet(c10::DispatchKey::MPS), c10::dtype_or_default(dtype), format);
+}
+
+at::Tensor empty_strided(
+    c10::IntArrayRef size, c10::IntArrayRef stride, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
+    std::optional<at::Device>, std::optional<bool>) {
+    return at::detail::empty_strided_generic(
+        size, stride, &allocator, c10::DispatchKeySet(c10::DispatchKey::MPS), c10::dtype_or_default(dtype));
+}
+
+at::Tensor &copy_(at::Tensor &self, const at::Tensor &source, bool) {
+    seen_by_cpu(self).copy_(seen_by_cpu(source));
+    return self;
+}
+
+at::Tensor copy_from(const at::Tensor &source, const at::Tensor &target, bool) {
+    seen_by_cpu(target).copy_(seen_by_cpu(source));
+    return target;
+}
+
+at::Tensor copy_from_and_resize(const at::Tensor &source, const at::Tensor &target) {
+    if (target.sizes() != source.sizes()) {
+        const int64_t bytes = source.numel() * static_cast<int64_t>(source.element_size());
+        auto *storage = target.storage().unsafeGetStorageImpl();
+        if (static_cast<int64_t>(storage->nbytes()) < bytes) {
+            storage->set_data_ptr_noswap(allocator.allocate(bytes));
+            storage->set_nbytes(bytes);
+        }
+        target.unsafeGetTensorImpl()->set_sizes_contiguous(source.sizes());
+    }
+    return copy_from(source, target, false);
+}
+
+const at::Tensor &resize_(const at::Tensor &self, c10::IntArrayRef size, std::optional<at::MemoryFormat>) {
+    int64_t count = 1;
+    for (const int64_t side : size) count *= side;
+    const int64_t bytes = (count + self.storage_offset()) * static_cast<int64_t>(self.element_size());
+    auto *storage = self.storage().unsafeGetStorageImpl();
+    if (static_cast<int64_t>(storage->nbytes()) < bytes) {
+        c10::DataPtr larger = allocator.allocate(bytes);
+        if (storage->nbytes() > 0) std::memcpy(larger.get(), storage->data(), storage->nbytes());
+        storage->set_data_ptr_noswap(std::move(larger));
+        storage->set_nbytes(bytes);
+    }
+    self.unsafeGetTensorImpl()->set_sizes_contiguous(size);
+    return self;
+}
+
+/// As on a GPU: of the CPU's tensors only single numbers may come along.
+void check(const c10::OperatorHandle &op, const at::Tensor &tensor) {
+    TORCH_CHECK(
+        !tensor.defined() || tensor.device() == own || tensor.dim() == 0,
+        "Expected all tensors to be on the same device, but found at least two devices, ", own, " and ", tensor.device(),
+        ", of shape ", tensor.sizes(), " (", op.schema().name(), ")");
+}
+
+void run(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
+    operations++;
+    const size_t count = op.schema().arguments().size();
+    for (const c10::IValue &value : torch::jit::last(*stack, count)) {
+        if (value.isTensor()) {
+            check(op, value.toTensor());
+        } else if (value.isTensorList()) {
+            for (const at::Tensor &tensor : value.toTensorVector()) check(op, tensor);
+        } else if (value.isOptionalTensorList()) {
+            // Indices may stay behind.
+            continue;
+        }
+    }
+    at::native::cpu_fallback(op, stack);
+}
+
+C10_REGISTER_GUARD_IMPL(MPS, Guard);
+using at::MPSHooksRegistry;
+using at::RegistererMPSHooksRegistry;
+REGISTER_MPS_HOOKS(MPSHooks);
+REGISTER_ALLOCATOR(c10::DeviceType::MPS, &allocator);
+
+at::Tensor convolution(
+    const at::Tensor &input, const at::Tensor &weight, const std::optional<at::Tensor> &bias, at::IntArrayRef stride,
+    at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding, int64_t groups) {
+    const auto added = bias && bias->defined() ? std::optional<at::Tensor>(seen_by_cpu(*bias)) : std::nullopt;
+    return at::convolution(
+               seen_by_cpu(input), seen_by_cpu(weight), added, stride, padding, dilation, transposed, output_padding, groups)
+        .to(own);
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(
+    const at::Tensor &gradient, const at::Tensor &input, const at::Tensor &weight, at::IntArrayRef stride,
+    at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed, at::IntArrayRef output_padding, int64_t groups,
+    std::array<bool, 3> wanted) {
+    auto [a, b, c] = at::convolution_backward(
+        seen_by_cpu(gradient), seen_by_cpu(input), seen_by_cpu(weight), at::IntArrayRef{weight.size(0)}, stride, padding,
+        dilation, transposed, output_padding, groups, wanted);
+    const auto there = [](const at::Tensor &tensor) { return tensor.defined() ? tensor.to(own) : tensor; };
+    return {there(a), there(b), there(c)};
+}
+
+/// Attention by its definition: libtorch's choice among kernels asks for a Mac's.
+at::Tensor attention(
+    const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &mask,
+    double dropout, bool causal, std::optional<double> scale, bool grouped) {
+    return std::get<0>(
+        at::_scaled_dot_product_attention_math(query, key, value, mask, dropout, causal, {}, scale, grouped));
+}
+
+TORCH_LIBRARY_IMPL(aten, AutogradMPS, m) { m.impl("scaled_dot_product_attention", &attention); }
+
+TORCH_LIBRARY_IMPL(_, MPS, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&run>()); }
+
+TORCH_LIBRARY_IMPL(aten, MPS, m) {
+    m.impl("empty.memory_format", &empty);
+    m.impl("empty_strided", &empty_strided);
+    m.impl("copy_", &copy_);
+    m.impl("_copy_from", &copy_from);
+    m.impl("_copy_from_and_resize", &copy_from_and_resize);
+    m.impl("resize_", &resize_);
+    m.impl("as_strided", &at::native::as_strided_tensorimpl);
+    m.impl("view", &at::native::view);
+    m.impl("_reshape_alias", &at::native::_reshape_alias);
+    m.impl("convolution_overrideable", &convolution);
+    m.impl("convolution_backward_overrideable", &convolution_backward);
+    m.impl("unfold", &at::native::unfold);
+    m.impl("scaled_dot_product_attention", &attention);
+}
+
+}  // namespace
+
+bool stand_in_device_is_there(void) { return true; }
+int64_t stand_in_device_operations(void) { return operations; }
+
+#endif
