@@ -190,7 +190,8 @@ let package = Package(
         .target(
             name: "ModelTestSupport", dependencies: ["TestSupport", "Models", "NN", "Torch", "Media"],
             path: "Tests/ModelTestSupport", swiftSettings: strict),
-        test("Torch", ["CStandInDevice"]), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"), test("Hashing"),
+        test("Torch", ["CStandInDevice"]), test("Media", ["Goldens", "Hashing"]), test("Text"), test("Safetensors"),
+        test("Hashing"),
         test("Goldens"), test("Fetching"),
         test("Terminal"), test("NN"), test("Models", ["ModelTestSupport", "Safetensors"]), test("Data"),
         test("Inference", ["ModelTestSupport"]), test("Serving", ["ModelTestSupport"]),

@@ -65,10 +65,15 @@ struct CheckText {
                 ? "  gradients: wherever something learns"
                 : "  gradients: none at \(learning.unreached.count) parameters")
         let row = stage.worstRow
+        func memory(_ measured: Int?, _ planned: Double) -> (String, String) {
+            let planned = "planned \(Format.bytes(Int(planned)))"
+            return measured.map { (Format.bytes($0), " (\(planned))") } ?? (planned, "")
+        }
+        let setup = memory(stage.measuredSetup, stage.plannedSetup)
+        let pass = memory(stage.measuredPass, stage.plannedPass)
         output.line(
-            "  memory: \(Format.bytes(stage.measuredSetup)) for weights and optimiser (planned "
-                + "\(Format.bytes(Int(stage.plannedSetup)))), \(Format.bytes(stage.measuredPass)) for the largest of "
-                + "\(stage.rows) rows (planned \(Format.bytes(Int(stage.plannedPass)))): \(Int(row.tokens)) tokens, "
+            "  memory: \(setup.0) for weights and optimiser\(setup.1), \(pass.0) for the largest of "
+                + "\(stage.rows) rows\(pass.1): \(Int(row.tokens)) tokens, "
                 + "\(Int(row.supervised)) supervised, \(Int(row.patches)) patches"
                 + (threads > 1 ? "; \(threads) of them at a time" : ""))
         output.line(

@@ -72,6 +72,9 @@ struct PlanText {
         if sharding.tensorParallel > 1 { words.append("tensor parallel \(sharding.tensorParallel)") }
         if sharding.pipelineParallel > 1 { words.append("pipeline \(sharding.pipelineParallel)") }
         if sharding.isCheckpointed { words.append("blocks recomputed") }
+        if stage.memory.host > 0 {
+            words.append("optimiser offloaded, \(Format.bytes(Int(stage.memory.host))) of the CPU's memory a device")
+        }
         if stage.fits { return words.joined(separator: ", ") }
         let advice = stage.neededTensorParallel.map { "; --tensor-parallel \($0) would" } ?? ""
         return "does not fit \(Format.bytes(plan.accelerator.memory))\(advice)"

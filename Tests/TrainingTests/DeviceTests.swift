@@ -38,6 +38,7 @@ struct DeviceTests {
             "stages.first.memory={moment_bits: 8, recompute: [tower, decoder], loss_rows: 8}",
             "stages.second.memory={moment_bits: 8}",
         ],
+        "offloaded": ["stages.first.memory={offload: optimizer}", "stages.second.memory={offload: optimizer}"],
         "regions": ["stages.first.regions={weight: 0.5, look: 0.5, layer: 1}"],
         "adafactor": ["stages.first.optimizer=adafactor"],
         "muon": ["stages.first.optimizer=muon"],
@@ -68,6 +69,26 @@ struct DeviceTests {
         // Adam turns a gradient that is nothing but rounding into a whole step: single values may differ.
         let far = ours.flatMap { name, values in zip(values, theirs[name] ?? []).map { abs($0 - $1) } }
         #expect(far.reduce(0, +) / Double(far.count) < (kind == "muon" ? 1e-3 : 1e-4))
+    }
+
+    @Test("An offloaded optimiser has all its own on the CPU", arguments: [DType.float32, .bfloat16])
+    func offloaded(_ dtype: DType) throws {
+        let tiny = try TinyModel(dtype: dtype)
+        for parameter in tiny.model.store.parameters { parameter.tensor = try parameter.tensor.to(.mps) }
+        let optimizer = try Optimizer(
+            tiny.model.store.parameters, dtype: dtype, settings: AdamWOptions(rate: 0.1), isOffloaded: true)
+        for group in optimizer.groups {
+            let own = [group.master, group.gradient, group.step, group.first?.values, group.second?.values]
+            #expect(own.allSatisfy { $0?.device == .cpu } && group.leaves?.device == .mps)
+        }
+        let weights = try #require(tiny.model.store.parameters.last)
+        let before = try weights.tensor.to(.cpu).doubles()
+        try optimizer.add(optimizer.leaves.map { try .ones($0.shape, dtype: dtype, device: .mps) })
+        try optimizer.step(rate: 0.1)
+        let after = try weights.tensor.to(.cpu).doubles()
+        #expect(weights.tensor.device == .mps)
+        // AdamW's first step is as long as the rate.
+        #expect(zip(before, after).allSatisfy { abs($0 - $1 - 0.1) < 0.01 })
     }
 
     @Test("So it does in bf16, within what that rounds away")
@@ -128,6 +149,8 @@ struct DeviceTests {
         "Two ranks learn there what one learns here, whatever they share",
         arguments: [
             ("", []), ("", ["sharding.kind=gradients"]),
+            ("", ["sharding.kind=full", "stages.second.memory={offload: optimizer}"]),
+            ("", ["sharding.kind=optimizer", "stages.first.memory={offload: optimizer}"]),
             ("", ["sharding.kind=full", "stages.first.memory={recompute: [decoder]}"]),
             (ParallelTests.dense, ["parallel={tensor: 2}"]), (ParallelTests.experts, ["parallel={expert: 2}"]),
         ])

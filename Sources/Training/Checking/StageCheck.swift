@@ -41,10 +41,10 @@ public struct StageCheck: Sendable, Codable {
     public var samples: [Sample]
     /// The row that takes most memory of those that were packed.
     public var worstRow: RowShape
-    /// What the plan says for it on this machine, and what was counted.
+    /// What the plan says for it on this machine, and what was counted; nil on GPUs, whose memory is not.
     public var planned: MemoryPlan
-    public var measuredSetup: Int
-    public var measuredPass: Int
+    public var measuredSetup: Int?
+    public var measuredPass: Int?
     public var secondsPerStep: Double
     public var steps: Int
     public var checkpointBytes: Int
@@ -112,6 +112,7 @@ extension Trainer {
             }
         }
         let mean = RowShape(mean: rows)
+        let isCounted = model.store.device == .cpu
         let summary = summary(stage, runner)
         let element = recipe.precision.dtype.size
         // A run frees what the optimiser holds itself; here the next stage starts from it.
@@ -125,7 +126,8 @@ extension Trainer {
             parts: summary.parts.map { StageCheck.Part(name: $0.part, learning: $0.learning, all: $0.all) },
             seen: seen, unusable: skipped.map { "\($0.id): \($0.message)" }, row: mean, rows: rows.count,
             surprises: stage.expect.map { StageCheck.surprises($0, mean) } ?? [], learning: learning, samples: samples,
-            worstRow: worstRow, planned: plan(worstRow), measuredSetup: setup, measuredPass: measured,
+            worstRow: worstRow, planned: plan(worstRow), measuredSetup: isCounted ? setup : nil,
+            measuredPass: isCounted ? measured : nil,
             secondsPerStep: learning.seconds, steps: stage.steps,
             checkpointBytes: outline.count * element * (stage.average == nil ? 1 : 2)
                 + summary.learning * (stage.average == nil ? 12 : 16), problems: problems)

@@ -203,8 +203,10 @@ final class GradientStream: @unchecked Sendable {
 
     private func add(_ index: Int, _ gradient: Tensor) throws {
         let (slot, number, part) = slots[index]
-        if let sum = slot.gradient { return try sum.addInPlace(gradient) }
         let group = buckets[number].parts[part].group
+        // Offloaded sums are elsewhere.
+        let gradient = try gradient.to(group.gradient.device)
+        if let sum = slot.gradient { return try sum.addInPlace(gradient) }
         let sum = try buckets[number].sums[part] ?? Tensor.zeros([group.count], device: group.gradient.device)
         buckets[number].sums[part] = sum
         try sum.slice(0, slot.range).view(slot.shape).addInPlace(gradient)

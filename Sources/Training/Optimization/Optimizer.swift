@@ -32,6 +32,7 @@ public final class Optimizer {
     ///     that are whole.
     ///   - hasSmallState: whether moments have 8 bits a value in place of 32.
     ///   - averageDecay: of an exponential moving average of the float32 values, which begins with them.
+    ///   - isOffloaded: whether all but what the model computes with is on the CPU, and steps are taken there.
     ///   - sharding: what each of several processes holds a share of.
     ///   - ranks: the processes that learn together, each from micro-batches of its own.
     ///   - everyone: these, and those that hold other pieces of parameters; `ranks` where nil.
@@ -41,7 +42,8 @@ public final class Optimizer {
     public init(
         _ parameters: [Parameter], masters: [String: Tensor] = [:], dtype: DType, settings: AdamWOptions,
         kind: Recipe.OptimizerKind = .adamw, hasSmallState: Bool = false, averageDecay: Double? = nil,
-        sharding: ShardingKind = .none, ranks: ProcessGroup = .alone, everyone: ProcessGroup? = nil,
+        isOffloaded: Bool = false, sharding: ShardingKind = .none, ranks: ProcessGroup = .alone,
+        everyone: ProcessGroup? = nil,
         blocks: [[Parameter]] = [], rateFactor: (String) -> Double = { _ in 1 },
         decays: ((Parameter) -> Bool)? = nil,
         orthogonalizes: ((Parameter) -> Bool)? = nil
@@ -94,8 +96,8 @@ public final class Optimizer {
                     all.map(\.parameter), positions: all.map(\.position), number: number, masters: masters,
                     rateFactor: key.factor, weightDecay: key.decay, dtype: dtype,
                     kind: kind == .muon && !key.isMuon ? .adamw : kind,
-                    hasSmallState: hasSmallState, hasAverage: averageDecay != nil, layout: layout, unit: key.unit,
-                    ranks: holders)
+                    hasSmallState: hasSmallState, hasAverage: averageDecay != nil, isOffloaded: isOffloaded,
+                    layout: layout, unit: key.unit, ranks: holders)
             }
         }
         if isSpread {
@@ -168,7 +170,7 @@ public final class Optimizer {
         try withoutGradient {
             // Blocks that are spread have added theirs.
             for (slot, gradient) in zip(wholeSlots, gradients) {
-                if let gradient { try slot.gradient?.addInPlace(gradient) }
+                if let gradient, let sum = slot.gradient { try sum.addInPlace(gradient.to(sum.device)) }
             }
         }
     }
@@ -274,7 +276,8 @@ public final class Optimizer {
                 for slot in group.slots {
                     try slot.parameter.tensor.setRequiresGradient(false)
                     let value = try master.slice(0, slot.range).view(slot.shape)
-                    masters[slot.parameter.name] = try slot.parameter.partition?.gathered(value) ?? value
+                    masters[slot.parameter.name] =
+                        try (slot.parameter.partition?.gathered(value) ?? value).to(group.leafShare.device)
                 }
             }
             return masters

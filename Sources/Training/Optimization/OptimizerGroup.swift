@@ -43,7 +43,7 @@ extension Optimizer {
         let count: Int
         /// The part of them that this process updates.
         let share: Range<Int>
-        /// Float32, of the share.
+        /// Float32, of the share; on the CPU, like all that the step needs, where that is offloaded.
         let master: Tensor
         /// Mean of the float32 values over the steps; nil where none is kept.
         let average: Tensor?
@@ -69,7 +69,7 @@ extension Optimizer {
         init(
             _ parameters: [Parameter], positions: [Int], number: Int, masters: [String: Tensor], rateFactor: Double,
             weightDecay: Double, dtype: DType, kind: Recipe.OptimizerKind, hasSmallState: Bool, hasAverage: Bool,
-            layout: Layout, unit: Int?, ranks: ProcessGroup
+            isOffloaded: Bool, layout: Layout, unit: Int?, ranks: ProcessGroup
         ) throws {
             self.rateFactor = rateFactor
             self.weightDecay = weightDecay
@@ -90,18 +90,17 @@ extension Optimizer {
             count = offset.roundedUp(to: unit * parts)
             let part = layout == .whole ? 0 : rank
             share = part * (count / parts)..<(part + 1) * (count / parts)
-            let device = parameters.first?.tensor.device ?? .cpu
-            func flat(_ count: Int, _ dtype: DType = .float32) throws -> Tensor {
-                try Tensor.zeros([count], dtype: dtype, device: device)
-            }
-            let leaves = layout == .spread ? nil : try flat(count, dtype)
+            let place = parameters.first?.tensor.device ?? .cpu, device = isOffloaded ? .cpu : place
+            func flat(_ count: Int) throws -> Tensor { try Tensor.zeros([count], device: device) }
+            func leaf(_ count: Int) throws -> Tensor { try Tensor.zeros([count], dtype: dtype, device: place) }
+            let leaves = layout == .spread ? nil : try leaf(count)
             self.leaves = leaves
-            if dtype == .float32 {
+            if dtype == .float32, device == place {
                 master = try layout == .whole ? leaves ?? flat(count) : leaves?.slice(0, share) ?? flat(share.count)
                 leafShare = master
             } else {
                 master = try flat(share.count)
-                leafShare = try leaves?.slice(0, share) ?? flat(share.count, dtype)
+                leafShare = try leaves?.slice(0, share) ?? leaf(share.count)
             }
             let (held, values) = (self.share, self.master)
             // Values first: the tensors that they came from go before gradients and moments are made.

@@ -34,6 +34,9 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
     /// Contexts, workspaces and what the allocator cannot use.
     public var runtime = 0.0
 
+    /// Of the above what is in the CPU's memory for each GPU, and counted here alone.
+    public var host = 0.0
+
     public var total: Double { weights + gradients + optimizer + activations + temporary + runtime }
 
     /// - Parameters:
@@ -57,6 +60,10 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
             ?? trained.momentSize * (2 * learning - Double(trained.singleMoments) / parallel)
         optimizer = (4 * learning * (trained.hasAverage ? 2 : 1) + moments) / (sharding.kind >= .optimizer ? copies : 1)
         gradients = 4 * learning / (sharding.kind >= .gradients ? copies : 1)
+        if trained.isOffloaded, !isFused {
+            (host, optimizer, gradients) = (optimizer + gradients, 0, 0)
+            if precision == .f32 { weights += element * learning / (sharding.kind >= .full ? copies : 1) }
+        }
         let passes = Activations(
             row, model, trained, element: Int(element), isFused: isFused, isCheckpointed: sharding.isCheckpointed)
         // Stages of a pipeline hold as many rows at a time as there are stages.

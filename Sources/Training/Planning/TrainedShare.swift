@@ -23,6 +23,9 @@ public struct TrainedShare: Sendable {
     /// Whether a mean of what learns is kept beside it.
     private(set) var hasAverage = false
 
+    /// Whether the optimiser is in the memory of the CPU beside the GPUs.
+    private(set) var isOffloaded = false
+
     /// - Parameters:
     ///   - stage: whose `train`, or else `lora`, says what learns.
     public init(_ stage: Recipe.Stage, of model: ModelOutline) {
@@ -33,6 +36,7 @@ public struct TrainedShare: Sendable {
             self.init(stage.train, of: model)
         }
         hasAverage = stage.average != nil
+        isOffloaded = stage.memory.offloadsOptimizer
         factors = stage.optimizer == .adafactor ? factorCount : nil
         singleMoments = stage.optimizer == .muon ? matrixCount : 0
         if stage.memory.momentBits == 8 { momentSize = 1 + 4 / Double(QuantizedMoments.block) }

@@ -10,6 +10,10 @@ extension Recipe {
         /// Bits of each of the optimiser's moments, 32 or 8. With 8 steps are no longer quite the same.
         public var momentBits: Int
 
+        /// Whether float32 weights, moments and sums of gradients are in the CPU's memory, which takes the steps, when
+        /// passes are computed on a GPU (Ren et al. 2021). On the CPU all is there anyway.
+        public var offloadsOptimizer = false
+
         /// What happens to a row that does not fit into memory after all.
         public var whenFull = WhenFull.halve
 
@@ -47,6 +51,12 @@ extension Recipe.Memory {
         momentBits = try node.integer("moment_bits", default: 32, in: 8...32)
         guard [8, 32].contains(momentBits) else {
             throw node.failure("moment_bits", "is \(momentBits); use 8 or 32")
+        }
+        if node.has("offload") {
+            guard try node.string("offload") == "optimizer" else {
+                throw node.failure("offload", "is '\(try node.string("offload"))'; only optimizer is known")
+            }
+            offloadsOptimizer = true
         }
         whenFull = try node.choice("when_full", default: .halve)
         try node.finish()

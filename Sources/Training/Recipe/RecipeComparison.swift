@@ -5,7 +5,8 @@ internal import Yams
 enum RecipeComparison {
     /// Top-level keys that may change between the parts of a run: they do not touch what is learned.
     private static let free: Set<String> = [
-        "device", "keep", "workers", "threads", "output", "sharding", "parallel", "max_skipped_steps", "max_skipped_samples",
+        "device", "keep", "workers", "threads", "output", "sharding", "parallel", "max_skipped_steps",
+        "max_skipped_samples",
         "sample_timeout",
     ]
 

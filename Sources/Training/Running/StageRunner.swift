@@ -64,7 +64,8 @@ final class StageRunner {
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),
             kind: stage.optimizer, hasSmallState: stage.memory.momentBits == 8, averageDecay: stage.average?.decay,
-            sharding: recipe.sharding ?? .none, ranks: mesh.data, everyone: mesh.everyone, blocks: model.store.blocks,
+            isOffloaded: stage.memory.offloadsOptimizer, sharding: recipe.sharding ?? .none, ranks: mesh.data,
+            everyone: mesh.everyone, blocks: model.store.blocks,
             rateFactor: { name in
                 (stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1) * decay.factor(name)
             },

@@ -61,6 +61,16 @@ import Torch
         #expect(experts.operations.model < 1.5 * dense.operations.model)
     }
 
+    @Test func whatIsOffloadedLeavesTheDevice() throws {
+        let plain = try RunPlan(recipe("qwen2-vl-2b"), options()).stages[0].memory
+        var loaded = try recipe("qwen2-vl-2b")
+        loaded.stages[0].memory.offloadsOptimizer = true
+        let offloaded = try RunPlan(loaded, options()).stages[0].memory
+        #expect(plain.host == 0 && plain.optimizer > 0 && plain.gradients > 0)
+        #expect(offloaded.optimizer == 0 && offloaded.gradients == 0 && offloaded.weights == plain.weights)
+        #expect(offloaded.host == plain.optimizer + plain.gradients && offloaded.total < plain.total)
+    }
+
     @Test func shardingSharesWhatItShould() throws {
         let model = try ModelOutline(Preset.named("qwen2-vl-7b").family())
         let loaded = try recipe("qwen2-vl-7b"), stage = loaded.stages[0]
