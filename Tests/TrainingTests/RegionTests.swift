@@ -227,9 +227,9 @@ struct RegionTests {
         let charts = SyntheticOptions(
             seed: 9, turns: .single, weights: [.chart: 1], sides: 168...240, chineseShare: 0, difficulty: 0)
         var values = 0, compared = 0
-        for (sample, _, targets) in try targets(tiny, charts, 60) {
-            let turn = sample.turns[0]
-            for look in targets.looks {
+        for (sample, sequence, targets) in try targets(tiny, charts, 60) {
+            let turn = sample.turns[0], span = try #require(sequence.answerSpans.first)
+            for look in targets.looks where span.contains(look.row + 1) {
                 let meant = turn.places.things.map { sample.metadata.objects[$0[0]].value }
                 #expect(look.values == meant)
                 values += 1
@@ -240,6 +240,32 @@ struct RegionTests {
             }
         }
         #expect(pairs > 20 && values > 30 && compared > 3, "\(pairs) \(values) \(compared)")
+    }
+
+    @Test("Where a question names a bar by its label, the label's last token looks for that bar", arguments: [0.0, 1])
+    func names(_ chinese: Double) throws {
+        let tiny = try TinyModel(), tokenizer = tiny.description.processor.tokenizer
+        let charts = SyntheticOptions(
+            seed: 9, weights: [.chart: 1], sides: 168...240, chineseShare: chinese, difficulty: 0, questions: 6...8)
+        var named = 0
+        for (sample, sequence, targets) in try targets(tiny, charts, 20) {
+            var start = 0
+            for (turn, span) in zip(sample.turns, sequence.answerSpans) {
+                defer { start = span.upperBound }
+                let looks = targets.looks.filter { (start..<span.lowerBound - 1).contains($0.row) }
+                let bars = turn.places.names.map { name in sample.metadata.objects.first { $0.label == name } }
+                #expect(looks.map(\.values) == bars.map { [$0?.value ?? 0] }, "\(turn.question)")
+                for (look, name) in zip(looks, turn.places.names) {
+                    // What stands before the token and in it ends with the name, but for a mark that the token may hold.
+                    let text = String(
+                        decoding: sequence.rows[start...look.row].flatMap { tokenizer.bytes(of: $0.id) ?? [] },
+                        as: UTF8.self)
+                    #expect(text.hasSuffix(name) || text.dropLast().hasSuffix(name), "\(text.suffix(20)): \(name)")
+                    named += 1
+                }
+            }
+        }
+        #expect(named > 60, "\(named)")
     }
 
     @Test("Features count what has begun before them, and an answer that counts looks where the count is whole")

@@ -3,6 +3,8 @@
 public struct AnswerPlaces: Sendable, Equatable {
     /// What must be looked at to answer: one list for each thing that the question names.
     public var things: [[Int]] = []
+    /// What is written in the picture beside each of the things, where the question names them by that; else empty.
+    public var names: [String] = []
     /// The objects whose writing the answer repeats, in its order.
     public var reads: [Int] = []
     /// Of an answer that lists things: what each part speaks of.
@@ -11,8 +13,9 @@ public struct AnswerPlaces: Sendable, Equatable {
     /// Stands between two parts of a list, and nowhere else in it.
     public static let listSeparator = "; "
 
-    public init(things: [[Int]] = [], reads: [Int] = [], lists: [[Int]] = []) {
+    public init(things: [[Int]] = [], names: [String] = [], reads: [Int] = [], lists: [[Int]] = []) {
         self.things = things
+        self.names = names
         self.reads = reads
         self.lists = lists
     }

@@ -126,7 +126,7 @@ struct ChartTask {
             let things = about.map { bar in bars.indices.filter { bars[$0].label == bar.label }.flatMap(places) }
             return SyntheticTurn(
                 task: .chart, question: phrases.ask(language, names, using: &generator), answer: answer,
-                places: AnswerPlaces(things: things, lists: lists))
+                places: AnswerPlaces(things: things, names: names, lists: lists))
         }
         // Values never repeat, so both ends are clear.
         let ranked = bars.sorted { $0.value < $1.value }

@@ -90,7 +90,18 @@ struct RegionTargets: Sendable, Codable {
         guard kinds.count == sequence.items.reduce(0, { $0 + $1.featureCount }) else { return nil }
         rowCount = sequence.rows.count
         guard let regions = pictures.first else { return }
+        var questionStart = 0
         for (span, answer) in zip(sequence.answerSpans, answers) {
+            defer { questionStart = span.upperBound }
+            if let tokenizer {
+                // Where the question names a thing, it can be found before all of the question is read.
+                for (name, thing) in zip(answer.names, answer.things) {
+                    guard let row = sequence.lastRow(of: name, in: questionStart..<span.lowerBound, tokenizer) else {
+                        continue
+                    }
+                    look(at: [thing], from: row + 1..<row + 2, owned, regions)
+                }
+            }
             if let tokenizer, !answer.reads.isEmpty, let cells = sequence.items.first?.featurePlaces {
                 look(where: answer.reads.map { regions[$0] }, sequence, span, tokenizer, cells)
             }
@@ -269,6 +280,29 @@ struct RegionTargets: Sendable, Codable {
     private func margins(of cell: Rectangle, _ line: PictureRegion) -> [Int] {
         let before = line.characters.count { $0.middle.x < cell.x }
         return [min(before, Self.mostWritten), line.line.map { min($0, Self.mostWritten) } ?? Self.untold]
+    }
+}
+
+extension ProcessedSequence {
+    /// The row of the token that ends a name where it is said last, as a word by itself; nil where it is not.
+    func lastRow(of name: String, in rows: Range<Int>, _ tokenizer: Tokenizer) -> Int? {
+        var bytes: [UInt8] = [], owners: [Int] = []
+        for row in rows where self.rows[row].item < 0 {
+            for byte in tokenizer.bytes(of: self.rows[row].id) ?? [0] {
+                bytes.append(byte)
+                owners.append(row)
+            }
+        }
+        let wanted = Array(name.utf8)
+        guard !wanted.isEmpty, bytes.count >= wanted.count else { return nil }
+        func isLetter(_ index: Int) -> Bool {
+            bytes.indices.contains(index)
+                && [0x30...0x39, 0x41...0x5A, 0x61...0x7A].contains { $0.contains(bytes[index]) }
+        }
+        for start in (0...bytes.count - wanted.count).reversed() where bytes[start...].starts(with: wanted) {
+            if !isLetter(start - 1), !isLetter(start + wanted.count) { return owners[start + wanted.count - 1] }
+        }
+        return nil
     }
 }
 
