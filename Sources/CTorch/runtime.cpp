@@ -25,6 +25,14 @@ std::optional<at::Generator> optional_generator(ct_generator generator) {
 /// mapped file then gives other last bits than the same weight in a buffer, and a resumed training or a saved model no
 /// longer equals the first to the bit. Costs nothing measurable. Read at MKL's first use.
 __attribute__((constructor)) void choose_reproducible_products() { setenv("MKL_CBWR", "AUTO", /*overwrite=*/0); }
+
+/// Whether libtorch's part for CUDA is loaded. libtorch itself looks for it at the first question about CUDA and keeps
+/// what it found: asked too early, it says no for as long as the process lives.
+bool cuda_is_loaded() { return at::CUDAHooksRegistry()->Has("CUDAHooks"); }
+
+bool cuda_works() {
+    return cuda_is_loaded() && at::globalContext().hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0;
+}
 }  // namespace
 
 extern "C" {
@@ -38,7 +46,7 @@ int32_t ct_threads(void) { return at::get_num_threads(); }
 void ct_set_deterministic(bool value) { at::globalContext().setDeterministicAlgorithms(value, /*warn_only=*/true); }
 
 bool ct_load_cuda(char **reason) {
-    if (!at::globalContext().hasCUDA()) {
+    if (!cuda_is_loaded()) {
 #ifdef __APPLE__
         *reason = strdup("CUDA does not exist on macOS");
         return false;
@@ -52,7 +60,7 @@ bool ct_load_cuda(char **reason) {
     }
     ct_error error = {CT_OK, nullptr};
     bool found = false;
-    guarded(&error, [&] { found = at::globalContext().hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0; });
+    guarded(&error, [&] { found = cuda_works(); });
     if (!found) *reason = error.message ? error.message : strdup("libtorch has CUDA, but no device answers");
     return found;
 }
@@ -63,7 +71,7 @@ bool ct_has_device(int32_t kind) {
     guarded(&error, [&] {
         switch (kind) {
             case CT_CPU: case CT_META: found = true; break;
-            case CT_CUDA: found = at::globalContext().hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0; break;
+            case CT_CUDA: found = cuda_works(); break;
             case CT_MPS: found = at::globalContext().hasMPS(); break;
             default: break;
         }

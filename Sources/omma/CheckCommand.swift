@@ -50,6 +50,7 @@ struct CheckCommand: ParsableCommand {
         let free = Self.freeBytes(near: URL(filePath: written.output))
         let loaded = try Recipe.load(url, overrides: replacements + ["output=\(scratch.path)"], catalogue: catalogue)
         try loaded.recipe.requireSupport()
+        try loaded.recipe.openDevice()
         guard loaded.recipe.objective == nil else {
             throw RecipeError(file: url.path, key: "objective", reason: "is an encoder's, which are not checked")
         }

@@ -71,6 +71,8 @@ struct FineTuneCommand: ParsableCommand {
 
     func run() throws {
         if let threads { Engine.threads = threads }
+        // Before ranks meet: see `Recipe.openDevice`.
+        let device = try Engine.device(named: device)
         LauncherWatch.start()
         let facts = [
             ("libtorch", Engine.version),
@@ -79,15 +81,15 @@ struct FineTuneCommand: ParsableCommand {
                 CommandLine.arguments.dropFirst().filter { $0 != "--resume-or-start" }.joined(separator: " ")
             ),
         ]
-        try TrainCommand.together(facts: facts, timeout: rankTimeout) { try run(with: $0) }
+        try TrainCommand.together(facts: facts, timeout: rankTimeout) { try run(with: $0, on: device) }
     }
 
     /// - Parameter group: the processes that train together; rank 0 prepares for all.
-    private func run(with group: ProcessGroup) throws {
+    private func run(with group: ProcessGroup, on device: Device) throws {
         // Checking a large file takes its time.
         let state = try group.fromMain("preparing", timeout: .seconds(3600)) {
             let goesOn = try resume || resumeOrStart && hasCheckpoint()
-            if !goesOn { try prepare(ranks: group.size) }
+            if !goesOn { try prepare(ranks: group.size, device) }
             return Data([goesOn ? 1 : 0])
         }
         if dryRun { return }
@@ -111,7 +113,7 @@ struct FineTuneCommand: ParsableCommand {
     }
 
     /// Checks the data and writes the recipe.
-    private func prepare(ranks: Int) throws {
+    private func prepare(ranks: Int, _ device: Device) throws {
         var tuning = FineTuning(
             model: model == "nano" ? try EmbeddedModel.folder() : URL(fileURLWithPath: Paths.expanded(model)),
             data: URL(fileURLWithPath: Paths.expanded(data)), output: output,
@@ -129,7 +131,7 @@ struct FineTuneCommand: ParsableCommand {
         tuning.learningRate = learningRate
         tuning.maxPixels = maxPixels
         tuning.seed = seed
-        tuning.device = try Engine.device(named: device)
+        tuning.device = device
         for url in [tuning.data] + [tuning.heldOut].compactMap(\.self) { try check(url, tuning) }
         let plan = try tuning.plan()
         let said = TerminalOutput.standardError

@@ -64,6 +64,7 @@ struct TrainCommand: ParsableCommand {
         loaded.allowedChanges = Set(allowChange)
         let resume = resume || resumeOrStart && loaded.hasCheckpoint
         try loaded.recipe.requireSupport()
+        try loaded.recipe.openDevice()
         try Self.together(facts: loaded.facts, timeout: rankTimeout) { [loaded] group in
             _ = try Self.run(loaded, resume: resume, group: group)
         }

@@ -9,11 +9,13 @@
 
 bool stand_in_device_is_there(void) { return false; }
 int64_t stand_in_device_operations(void) { return 0; }
+bool stand_in_device_opens_cuda(void) { return false; }
 
 #else
 
 #include <ATen/ATen.h>
 #include <ATen/EmptyTensor.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/detail/MPSHooksInterface.h>
 #include <ATen/native/CPUFallback.h>
 #include <ATen/ops/_reshape_alias_native.h>
@@ -219,5 +221,16 @@ TORCH_LIBRARY_IMPL(aten, MPS, m) {
 
 bool stand_in_device_is_there(void) { return true; }
 int64_t stand_in_device_operations(void) { return operations; }
+
+bool stand_in_device_opens_cuda(void) {
+    struct CUDAHooks final : at::CUDAHooksInterface {
+        bool hasCUDA() const override { return true; }
+        c10::DeviceIndex deviceCount() const override { return 1; }
+    };
+    at::CUDAHooksRegistry()->Register(
+        "CUDAHooks",
+        [](at::CUDAHooksArgs) -> std::unique_ptr<at::CUDAHooksInterface> { return std::make_unique<CUDAHooks>(); });
+    return at::globalContext().hasCUDA();
+}
 
 #endif

@@ -43,6 +43,19 @@ import Torch
         #expect(try x.gradient?.to(.cpu).floats() == [1])
     }
 
+    /// libtorch looks for CUDA once: nothing that comes before the library is opened may ask.
+    @Test func cudaIsAskedForWhenItIsOpen() async {
+        await #expect(processExitsWith: .success) {
+            #expect(!Device.cuda(0).isAvailable && Engine.loadCUDA() != nil)
+            Engine.threads = 2
+            let x = try RandomGenerator(seed: 1).normal([4, 4])
+            let shapes = try x.to(.meta).matmul(x.to(.meta)).shape
+            #expect(try x.matmul(x).sum().item().isFinite && shapes == [4, 4])
+            #expect(stand_in_device_opens_cuda())
+            #expect(Device.cuda(0).isAvailable)
+        }
+    }
+
     private enum Kept {
         @TaskLocal static var value = 0
     }

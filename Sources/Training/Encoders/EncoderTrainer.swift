@@ -54,7 +54,7 @@ public final class EncoderTrainer: RecipeTrainer {
         case (nil, .preset): throw TrainingError.unsupported(recipe.unsupported())
         case (nil, .random): weights = .random(seed: recipe.seed)
         }
-        let device = try recipe.openDevice(group)
+        let device = try recipe.device(of: group)
         lesson = try recipe.makeLesson(objective, folder: start.folder, weights, device)
         masters = lesson.store.valuesByName
         if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom, on: device)) { $1 } }

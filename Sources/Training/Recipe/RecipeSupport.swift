@@ -51,10 +51,14 @@ extension Recipe {
 }
 
 extension Recipe {
-    /// The device of this process, opened.
+    /// Opens the recipe's device. libtorch must find its part for CUDA before it is first asked about it, which computing,
+    /// meeting other ranks included, may do.
     ///
     /// - Throws: `TorchError` where this machine does not have it.
-    func openDevice(_ group: ProcessGroup) throws -> Device {
+    public func openDevice() throws { _ = try Engine.device(named: device.description) }
+
+    /// The device of this process.
+    func device(of group: ProcessGroup) throws -> Device {
         try Engine.device(named: device.ofProcess(group.localRank).description)
     }
 

@@ -79,7 +79,7 @@ public final class Trainer: RecipeTrainer {
                 try HeldOutQuestions($0, seed: recipe.seed, processor: processor)
             } : nil
         let precision = recipe.precision.dtype, keepsWeights = recipe.keepsWeights
-        let device = try recipe.openDevice(group)
+        let device = try recipe.device(of: group)
         func load(_ folder: ModelFolder) throws -> VisionLanguageModel {
             if folder.adapter != nil {
                 throw CheckpointError.adapter(folder: folder.url.path)

@@ -14,6 +14,9 @@ bool stand_in_device_is_there(void);
 /// Operations that ran on it so far.
 int64_t stand_in_device_operations(void);
 
+/// Registers hooks that say there is CUDA, as opening its library does, and tells whether libtorch listens to them.
+bool stand_in_device_opens_cuda(void);
+
 #ifdef __cplusplus
 }
 #endif
