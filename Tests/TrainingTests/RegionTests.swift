@@ -249,6 +249,12 @@ struct RegionTests {
             seed: 9, weights: [.chart: 1], sides: 168...240, chineseShare: chinese, difficulty: 0, questions: 6...8)
         var named = 0, hidden = 0
         for (sample, sequence, targets) in try targets(tiny, charts, 20) {
+            // Where a label stands the text's token for it is told, and nowhere else.
+            let labels = sample.metadata.captions.filter { $0.value != nil }.map(\.label)
+            let tokens = try labels.map { try Int(#require(tokenizer.encode(" " + $0).last)) }
+            let told = targets.names.indices.filter { targets.names[$0] != RegionTargets.untold }
+            #expect(told.allSatisfy { tokens.contains(targets.names[$0]) && targets.kinds[$0] == RegionClasses.writing })
+            #expect(targets.names.count == targets.count && told.count >= labels.count - 1)
             var start = 0
             for (turn, span) in zip(sample.turns, sequence.answerSpans) {
                 defer { start = span.upperBound }

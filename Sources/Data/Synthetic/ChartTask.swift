@@ -50,7 +50,8 @@ struct ChartTask {
 
         let colors = generator.shuffled(backdrop.visibleColors)
         guard !colors.isEmpty else { return nil }
-        let values = generator.shuffled(Array(1...scale.units)).prefix(generator.integer(2...min(6, scale.units)))
+        let values = generator.shuffled(Array(1...scale.units)).prefix(
+            generator.integer(2...min(6, max(2, options.maxObjects), scale.units)))
         let slot = (right - left) / Double(values.count)
         guard let labels = try labels(values.count, font: font, slot: slot, using: &generator) else { return nil }
         let varied = generator.chance(0.5)

@@ -11,6 +11,8 @@ public struct PictureRegion: Sendable {
     public var color: Int?
     /// What it stands for, as a bar in a chart does, or the label under one.
     public var value: Int?
+    /// What is written there, where questions name something by it, as the label of a bar.
+    public var name: String?
     /// For writing: what is written, and the middle of each character.
     public var characters: [(code: Int, middle: Point)]
     /// Lines of writing above this one; nil for what is no line, as the captions of a chart are not.
@@ -49,7 +51,7 @@ extension SyntheticSample {
                     height: object.box.height / height),
                 kind: shape.map { $0 + 1 } ?? (object.characters == nil ? RegionClasses.bar : RegionClasses.writing),
                 color: object.color.flatMap { SyntheticObject.colors.firstIndex(of: $0) }.map { $0 + 1 },
-                value: object.value,
+                value: object.value, name: object.characters == nil || object.value == nil ? nil : object.label,
                 characters: zip(object.label, object.characters ?? []).compactMap { character, place in
                     if character == " " { return nil }
                     // As high as its line is drawn, whatever the font's own height.

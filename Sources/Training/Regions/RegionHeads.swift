@@ -19,6 +19,8 @@ final class RegionHeads {
     private let featureHead: Linear
     private let decoderNorm: RMSNorm
     private let decoderHead: Linear
+    /// Scores of the vocabulary's tokens: the model's own.
+    private let tokenScores: (Tensor) throws -> Tensor
     private let askedNorm: RMSNorm
     private let askedHead: Linear
 
@@ -48,6 +50,7 @@ final class RegionHeads {
         layers = model.decoder.layers.count
         store = ParameterStore(.random(seed: seed), device: model.store.device, writable: true)
         let scope = store.root["region_heads"]
+        tokenScores = { try model.logits($0) }
         featureNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["feature_norm"])
         featureHead = try Linear(hidden, Self.featureSizes.reduce(0, +), bias: true, scope["feature_head"])
         decoderNorm = try RMSNorm(hidden, epsilon: 1e-6, scope["decoder_norm"])
@@ -81,7 +84,7 @@ final class RegionHeads {
     /// What the heads tell, for logs.
     enum Lesson: String, CaseIterable {
         case kind, color, edges, writing, worth, placedKind = "placed_kind", placedColor = "placed_color", value, place,
-            count, lettersBefore = "letters_before", look, asked, askedValue = "asked_value", order,
+            count, name, lettersBefore = "letters_before", look, asked, askedValue = "asked_value", order,
             lettersWritten = "letters_written"
 
         /// Whether it is told of tokens that look, not of places.
@@ -197,8 +200,8 @@ final class RegionHeads {
         // In the decoder only what stands in the sequence can be looked at; features of gated cross-attention do not.
         guard let hidden = noted.hidden, let rows = input.visualRows, input.visualFeatures == nil else { return losses }
         let placed = try rows.to(device).indexSelect(0, tensor(all.foreground))
-        let read = try decoderHead(decoderNorm(hidden.indexSelect(0, placed))).to(.float32)
-            .split(Self.decoderSizes, dimension: 1)
+        let places = try decoderNorm(hidden.indexSelect(0, placed))
+        let read = try decoderHead(places).to(.float32).split(Self.decoderSizes, dimension: 1)
         try classify(.placedKind, read[0], all.foreground.map { all.kinds[$0] })
         try classify(.placedColor, read[1], all.foreground.map { all.colors[$0] })
         try classify(.value, read[2], all.foreground.map { all.values[$0] })
@@ -209,6 +212,11 @@ final class RegionHeads {
         try classify(
             .count, read[4].reshape(-1, RegionTargets.mostCounted + 1),
             all.foreground.flatMap { all.counts[$0 * tallies..<($0 + 1) * tallies] }, weight: 0.5)
+        let named = all.foreground.indices.filter { all.names[all.foreground[$0]] != RegionTargets.untold }
+        if !named.isEmpty {
+            let scores = try tokenScores(places.indexSelect(0, tensor(named))).to(.float32)
+            try classify(.name, scores, named.map { all.names[all.foreground[$0]] }, weight: 4)
+        }
         let margins = RegionTargets.margins
         try classify(
             .lettersBefore, read[5].reshape(-1, RegionTargets.mostWritten + 1),
@@ -220,7 +228,7 @@ final class RegionHeads {
 /// The targets of several sequences behind one another, as the features of a packed input lie.
 private struct JoinedTargets {
     var kinds: [Int] = [], colors: [Int] = [], values: [Int] = [], characters: [Int] = [], places: [Int] = []
-    var counts: [Int] = [], written: [Int] = []
+    var counts: [Int] = [], written: [Int] = [], names: [Int] = []
     var edges: [Float] = []
     var foreground: [Int] = [], background: [Int] = []
     var count: Int { kinds.count }
@@ -236,6 +244,7 @@ private struct JoinedTargets {
             places += target.places
             counts += target.counts
             written += target.written
+            names += target.names
             edges += target.edges
         }
     }

@@ -60,6 +60,9 @@ struct RegionTargets: Sendable, Codable {
     /// `tallies` for each feature of a shape: how many shapes of its kind have begun up to here, in the order of the
     /// features. A causal decoder can know that, and an answer that looks at the last of what it counts finds the number.
     private(set) var counts: [Int] = []
+    /// The last token of the name that each feature shows, as a text says it behind a space. Where features of the picture
+    /// speak in the text's own tokens, what a question names is found by likeness, whatever it is.
+    private(set) var names: [Int] = []
     /// `margins` for each feature of a line.
     private(set) var written: [Int] = []
     /// Features that belong to something, by number.
@@ -81,8 +84,12 @@ struct RegionTargets: Sendable, Codable {
         for (number, (item, regions)) in zip(sequence.items, pictures).enumerated() {
             guard let cells = item.featurePlaces else { return nil }
             var seen: Set<Int> = []
+            let tokens = regions.map { region in
+                region.name.flatMap { name in (try? tokenizer?.encode(" " + name))?.last.map(Int.init) }
+            }
             for cell in cells {
                 let owner = add(cell, regions)
+                names.append(owner.flatMap { tokens[$0] } ?? Self.untold)
                 counts += tally(owner, regions, &seen)
                 if let owner, number == 0 { owned[owner, default: []].append(count - 1) }
             }
