@@ -253,7 +253,8 @@ struct RegionTests {
             let labels = sample.metadata.captions.filter { $0.value != nil }.map(\.label)
             let tokens = try labels.map { try Int(#require(tokenizer.encode(" " + $0).last)) }
             let told = targets.names.indices.filter { targets.names[$0] != RegionTargets.untold }
-            #expect(told.allSatisfy { tokens.contains(targets.names[$0]) && targets.kinds[$0] == RegionClasses.writing })
+            #expect(
+                told.allSatisfy { tokens.contains(targets.names[$0]) && targets.kinds[$0] == RegionClasses.writing })
             #expect(targets.names.count == targets.count && told.count >= labels.count - 1)
             var start = 0
             for (turn, span) in zip(sample.turns, sequence.answerSpans) {
