@@ -69,12 +69,15 @@ public struct FineTuning: Sendable {
     public func plan() throws -> Plan {
         let folder = try ModelFolder(model)
         guard folder.adapter == nil else { throw CheckpointError.adapter(folder: model.path) }
+        let limits = folder.processor.pixelLimits
         let limit =
             maxPixels
-            ?? folder.processor.pixelLimits.flatMap { limits in
+            ?? limits.flatMap { limits in
                 limits.upperBound > Self.usualPixels && limits.lowerBound < Self.usualPixels ? Self.usualPixels : nil
             }
-        let processor = try folder.processor.limitingPixels(min: nil, max: limit)
+        // Whoever wants no picture larger than the model would make a small one wants small ones as large.
+        let least = limit.flatMap { limit in limits.flatMap { $0.lowerBound > limit ? limit : nil } }
+        let processor = try folder.processor.limitingPixels(min: least, max: limit)
         let file = try ConversationFile(data, images: images, unmarked: unmarked)
         let source = ConversationSource(file, sampling: processor.videoSampling)
         let rows = min(file.count, Self.looked)
@@ -92,8 +95,8 @@ public struct FineTuning: Sendable {
         let rate = learningRate ?? Self.learningRate(parameters: count, isAdapter: rank != nil)
         let held = try heldOut.map { try ConversationFile($0, images: images, unmarked: unmarked).count } ?? 0
         let numbers = Numbers(
-            tokens: tokens, perBatch: perBatch, microBatches: microBatches, steps: steps, rate: rate, limit: limit,
-            heldOutRows: held,
+            tokens: tokens, perBatch: perBatch, microBatches: microBatches, steps: steps, rate: rate, least: least,
+            limit: limit, heldOutRows: held,
             isSmall: count < 200_000_000)
         return Plan(
             recipe: recipe(numbers), rows: file.count, heldOutRows: held, meanTokens: mean, longest: longest,
@@ -115,6 +118,8 @@ public struct FineTuning: Sendable {
         var microBatches: Int
         var steps: Int
         var rate: Double
+        /// Of pixels.
+        var least: Int?
         var limit: Int?
         var heldOutRows: Int
         /// Small models use cores best with a micro-batch on each.
@@ -149,7 +154,8 @@ public struct FineTuning: Sendable {
         var lines = [
             "# Written by omma finetune; omma train runs it, too.",
             "name: \(quoted(output.lastPathComponent))",
-            "model: {checkpoint: \(quoted(model.path))" + (numbers.limit.map { ", max_pixels: \($0)" } ?? "") + "}",
+            "model: {checkpoint: \(quoted(model.path))" + (numbers.least.map { ", min_pixels: \($0)" } ?? "")
+                + (numbers.limit.map { ", max_pixels: \($0)" } ?? "") + "}",
             "seed: \(seed)",
             "precision: bf16",
             "output: \(quoted(output.path))",

@@ -25,6 +25,16 @@ struct FineTuneTests {
         #expect(!FileManager.default.fileExists(atPath: folder.path("out/latest")))
     }
 
+    @Test func aLimitBelowTheModelsLeastSizeHoldsForSmallPicturesToo() throws {
+        let folder = try TemporaryFolder()
+        let outcome = try Program.run(
+            "finetune", "--model", Program.model, "--data", data(folder), "--out", folder.path("out"), "--max-pixels",
+            "1600", "--dry-run")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let recipe = try String(contentsOfFile: folder.path("out/recipe.yaml"), encoding: .utf8)
+        #expect(recipe.contains("min_pixels: 1600, max_pixels: 1600}"))
+    }
+
     @Test func adaptersMayHaveLengthsAndABaseInFourBits() throws {
         let folder = try TemporaryFolder(), out = folder.path("out")
         let trained = try Program.run(
