@@ -29,10 +29,10 @@ struct FineTuneTests {
         let folder = try TemporaryFolder()
         let outcome = try Program.run(
             "finetune", "--model", Program.model, "--data", data(folder), "--out", folder.path("out"), "--max-pixels",
-            "1600", "--dry-run")
+            "900", "--dry-run")
         #expect(outcome.status == 0, "\(outcome.errors)")
         let recipe = try String(contentsOfFile: folder.path("out/recipe.yaml"), encoding: .utf8)
-        #expect(recipe.contains("min_pixels: 1600, max_pixels: 1600}"))
+        #expect(recipe.contains("min_pixels: 900, max_pixels: 900}"))
     }
 
     @Test func adaptersMayHaveLengthsAndABaseInFourBits() throws {
