@@ -9,6 +9,7 @@ picture as a plain PNG file.
 import base64
 import io
 import json
+import pathlib
 import random
 import re
 import struct
@@ -224,9 +225,16 @@ def messages(data: bytes) -> list[dict]:
     return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
 
 
+with open(pathlib.Path(__file__).parents[2] / "Sources/EmbeddedModel/omma-nano/generation_config.json") as file:
+    ENDS = json.load(file)["eos_token_id"]
+    ENDS = ENDS if isinstance(ENDS, list) else [ENDS]
+
+
 def scores(data: bytes) -> list[float]:
+    # A model that has nothing to say may end at once: then there would be no scores.
     status, answer, text = post("/v1/chat/completions", {
-        "messages": messages(data), "max_completion_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 10})
+        "messages": messages(data), "max_completion_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 10,
+        "logit_bias": {str(token): -100 for token in ENDS}})
     assert status == 200, text
     return [token["logprob"] for token in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]]
 
