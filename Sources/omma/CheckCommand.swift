@@ -35,6 +35,7 @@ struct CheckCommand: ParsableCommand {
     }
 
     func validate() throws {
+        try Device.validate(option: device)
         guard 1...10_000 ~= rows else { throw ValidationError("--rows is a number from 1 to 10000") }
         guard threads.map({ 1...1024 ~= $0 }) ?? true else { throw ValidationError("--threads is 1 to 1024") }
     }

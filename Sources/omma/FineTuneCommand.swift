@@ -40,8 +40,11 @@ struct FineTuneCommand: ParsableCommand {
     @Option(help: "The highest learning rate; it follows from the model's size without it.") var learningRate: Double?
     @Option(help: ArgumentHelp("Resize pictures to at most so many pixels.", valueName: "n")) var maxPixels: Int?
     @Option(help: "Equal seeds give equal models.") var seed: UInt64 = 0
-    @Option(help: ArgumentHelp("Where to compute: auto, cpu, cuda, cuda:N or mps.", valueName: "device"))
-    var device = "cpu"
+    @Option(
+        help: ArgumentHelp(
+            "Where to compute: auto, cpu, cuda, cuda:N or mps. On the CPU, or where an earlier run was, without it.",
+            valueName: "device"))
+    var device: String?
     @Option(help: ArgumentHelp("CPU threads; one a core without it.", valueName: "n")) var threads: Int?
     @Flag(help: "Write the recipe, show three rows as the model reads them, and stop.") var dryRun = false
     @Flag(help: "Go on where an earlier run into the same folder stopped.") var resume = false
@@ -50,6 +53,7 @@ struct FineTuneCommand: ParsableCommand {
     var rankTimeout = 120
 
     func validate() throws {
+        try Device.validate(option: device)
         guard UnmarkedPictures(rawValue: unmarked) != nil else {
             throw ValidationError("--unmarked is one of error, prepend and drop")
         }
@@ -72,7 +76,10 @@ struct FineTuneCommand: ParsableCommand {
     func run() throws {
         if let threads { Engine.threads = threads }
         // Before ranks meet: see `Recipe.openDevice`.
-        let device = try Engine.device(named: device)
+        let device = try device.map { try Engine.device(named: $0) }
+        if device == nil, resume || resumeOrStart, FileManager.default.fileExists(atPath: recipe.path) {
+            try Recipe.load(recipe).recipe.openDevice()
+        }
         LauncherWatch.start()
         let facts = [
             ("libtorch", Engine.version),
@@ -85,18 +92,19 @@ struct FineTuneCommand: ParsableCommand {
     }
 
     /// - Parameter group: the processes that train together; rank 0 prepares for all.
-    private func run(with group: ProcessGroup, on device: Device) throws {
+    private func run(with group: ProcessGroup, on device: Device?) throws {
         // Checking a large file takes its time.
         let state = try group.fromMain("preparing", timeout: .seconds(3600)) {
             let goesOn = try resume || resumeOrStart && hasCheckpoint()
-            if !goesOn { try prepare(ranks: group.size, device) }
+            if !goesOn { try prepare(ranks: group.size, device ?? .cpu) }
             return Data([goesOn ? 1 : 0])
         }
         if dryRun { return }
         guard FileManager.default.fileExists(atPath: recipe.path) else {
             throw CheckpointError.unseen(folder: output.path, rank: group.rank)
         }
-        let outcome = try TrainCommand.run(try Recipe.load(recipe), resume: state.first == 1, group: group)
+        let loaded = try Recipe.load(recipe, overrides: device.map { ["device=\($0)"] } ?? [])
+        let outcome = try TrainCommand.run(loaded, resume: state.first == 1, group: group)
         guard case .finished(let checkpoint) = outcome, group.isMain else { return }
         print("ask it:   omma chat --model \(checkpoint)")
         if !full { print("merge it: omma merge --adapter \(checkpoint) --out \(out)-merged") }

@@ -37,9 +37,7 @@ struct ModelOptions: ParsableArguments {
         if let minPixels, let maxPixels, minPixels > maxPixels {
             throw ValidationError("--min-pixels \(minPixels) is more than --max-pixels \(maxPixels)")
         }
-        guard device == "auto" || Device(name: device).map({ $0 != .meta }) == true else {
-            throw ValidationError("--device is '\(device)'; auto, cpu, cuda, cuda:N and mps are known")
-        }
+        try Device.validate(option: device)
     }
 
     /// The folder that was named, that of the adapter's base, or that of the embedded model.
@@ -66,6 +64,14 @@ struct ModelOptions: ParsableArguments {
         return try ChatEngine(
             folder, processor: processor, dtype: dtype.flatMap { DType(name: $0) },
             device: try Engine.device(named: device))
+    }
+}
+
+extension Device {
+    /// - Throws: for what `--device` does not know; whether the device is there is seen when it is opened.
+    static func validate(option name: String?) throws {
+        guard let name, name != "auto", Device(name: name).map({ $0 == .meta }) ?? true else { return }
+        throw ValidationError("--device is '\(name)'; auto, cpu, cuda, cuda:N and mps are known")
     }
 }
 

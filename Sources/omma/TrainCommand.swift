@@ -49,6 +49,7 @@ struct TrainCommand: ParsableCommand {
     var rankTimeout = 120
 
     func validate() throws {
+        try Device.validate(option: device)
         guard 1...86_400 ~= rankTimeout else { throw ValidationError("--rank-timeout is a number from 1 to 86400") }
         guard allowChange.isEmpty || resume || resumeOrStart else {
             throw ValidationError("--allow-change is about a run that goes on; give --resume, too")

@@ -25,15 +25,15 @@ final class RawConnection {
             }
         }
         guard status == 0 else {
-            close(descriptor)
+            // `deinit` closes it: a second time might close a connection that the server has accepted meanwhile.
             throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
         }
     }
 
-    deinit { if !isClosed { close(descriptor) } }
+    deinit { leave() }
 
     func leave() {
-        if !isClosed { close(descriptor) }
+        if !isClosed, descriptor >= 0 { close(descriptor) }
         isClosed = true
     }
 

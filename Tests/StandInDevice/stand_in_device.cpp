@@ -155,10 +155,8 @@ void run(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
             check(op, value.toTensor());
         } else if (value.isTensorList()) {
             for (const at::Tensor &tensor : value.toTensorVector()) check(op, tensor);
-        } else if (value.isOptionalTensorList()) {
-            // Indices may stay behind.
-            continue;
         }
+        // Lists of optional tensors are indices, which may stay behind.
     }
     at::native::cpu_fallback(op, stack);
 }

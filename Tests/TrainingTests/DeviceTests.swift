@@ -122,25 +122,10 @@ struct DeviceTests {
         arguments: ["{rank: 4}", "{rank: 4, dora: true}", "{rank: 4, base_bits: 4}"])
     func adapters(_ lora: String) throws {
         let here = try TemporaryFolder(), there = try TemporaryFolder()
-        func recipe(_ folder: TemporaryFolder, _ overrides: [String]) throws -> Recipe.Loaded {
-            let text = """
-                name: single
-                model: {checkpoint: \(TinyModel.folder.path)}
-                precision: f32
-                output: \(folder.path("run"))
-                stages:
-                  - name: adapters
-                    lora: \(lora)
-                    steps: 3
-                    learning_rate: 1.0e-2
-                    batch: {tokens: 900, max_samples: 3, accumulation: 2}
-                    data:
-                      - synthetic: {seed: 1, sides: [112, 140], difficulty: 0, tasks: {color: 1}}
-                """
-            return try Recipe.parse(text, file: "single.yaml", folder: folder.url, overrides: overrides)
-        }
-        expectSame(try run(recipe(here, [])), try run(recipe(there, [Self.device])), within: 1e-3, lora)
-        let saved = there.url.appending(path: "run/step-000003/adapter_model.safetensors")
+        expectSame(
+            try run(adapterRecipe(here, lora, precision: "f32")),
+            try run(adapterRecipe(there, lora, precision: "f32", [Self.device])), within: 1e-3, lora)
+        let saved = there.url.appending(path: "run/step-000004/adapter_model.safetensors")
         #expect(FileManager.default.fileExists(atPath: saved.path))
     }
 

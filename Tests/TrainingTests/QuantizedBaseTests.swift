@@ -10,26 +10,6 @@ import Torch
 
 @Suite("Adapters over a base in 4 bits, and with lengths of their own")
 struct QuantizedBaseTests {
-    private func recipe(
-        _ output: TemporaryFolder, _ lora: String, precision: String = "bf16", _ overrides: [String] = []
-    ) throws -> Recipe.Loaded {
-        let text = """
-            name: single
-            model: {checkpoint: \(TinyModel.folder.path)}
-            precision: \(precision)
-            output: \(output.path("run"))
-            stages:
-              - name: adapters
-                lora: \(lora)
-                steps: 4
-                learning_rate: 1.0e-2
-                batch: {tokens: 900, max_samples: 3, accumulation: 2}
-                data:
-                  - synthetic: {seed: 1, sides: [112, 140], difficulty: 0, tasks: {color: 1}}
-            """
-        return try Recipe.parse(text, file: "single.yaml", folder: output.url, overrides: overrides)
-    }
-
     private static let kinds = [
         "{rank: 4, base_bits: 4, dropout: 0.1}", "{rank: 4, dora: true, dropout: 0.1}",
         "{rank: 4, dora: true, base_bits: 4}",
@@ -38,12 +18,12 @@ struct QuantizedBaseTests {
     @Test("They learn, and a resumed run equals one that was not stopped, bit for bit", arguments: kinds)
     func resume(_ lora: String) throws {
         let whole = try TemporaryFolder(), parts = try TemporaryFolder(), less = try TemporaryFolder()
-        let straight = try trainedRun(recipe(whole, lora)).0
+        let straight = try trainedRun(adapterRecipe(whole, lora)).0
         #expect(straight.steps[3].report.loss < straight.steps[0].report.loss)
-        try trainedRun(recipe(parts, lora), stop: 2)
-        try trainedRun(recipe(parts, lora), resume: true)
+        try trainedRun(adapterRecipe(parts, lora), stop: 2)
+        try trainedRun(adapterRecipe(parts, lora), resume: true)
         let memory = ["stages.adapters.memory={recompute: [tower, decoder]}", "threads=2"]
-        try trainedRun(recipe(less, lora, memory))
+        try trainedRun(adapterRecipe(less, lora, memory))
         func bytes(_ folder: TemporaryFolder) throws -> [Data] {
             try ["adapter_model.safetensors", "training/optimizer.safetensors"].map {
                 try Data(contentsOf: folder.url.appending(path: "run/step-000004/\($0)"))
@@ -57,7 +37,7 @@ struct QuantizedBaseTests {
     func held(_ on: String?) throws {
         let folder = try TemporaryFolder()
         let lora = "{rank: 4, base_bits: 4\(on.map { ", on: [\($0)]" } ?? "")}"
-        let (_, trainer) = try trainedRun(recipe(folder, lora), stop: 1)
+        let (_, trainer) = try trainedRun(adapterRecipe(folder, lora), stop: 1)
         let blocks = Set(trainer.model.store.blocks.joined().map(\.name))
         var count = 0
         for parameter in trainer.model.store.parameters {
@@ -105,10 +85,10 @@ struct QuantizedBaseTests {
     @Test("A checkpoint with lengths opens as what was trained, and merged it answers the same")
     func opens() throws {
         let folder = try TemporaryFolder()
-        let (recorder, trainer) = try trainedRun(recipe(folder, "{rank: 4, dora: true}", precision: "f32"))
+        let (recorder, trainer) = try trainedRun(adapterRecipe(folder, "{rank: 4, dora: true}", precision: "f32"))
         // New adapters change nothing: the first step's loss is that without them.
         let other = try TemporaryFolder()
-        let plain = try trainedRun(recipe(other, "{rank: 4}", precision: "f32"), stop: 1).0
+        let plain = try trainedRun(adapterRecipe(other, "{rank: 4}", precision: "f32"), stop: 1).0
         #expect(abs(recorder.steps[0].report.loss - plain.steps[0].report.loss) < 1e-5)
         let checkpoint = folder.url.appending(path: "run/step-000004")
         let report = try AdapterMerge.write(ModelFolder(checkpoint), to: folder.url.appending(path: "merged"))
@@ -133,7 +113,7 @@ struct QuantizedBaseTests {
         let folder = try TemporaryFolder()
         let lora = "{rank: 4, base_bits: 4}"
         func problems(_ overrides: [String]) throws -> [String] {
-            try recipe(folder, lora, overrides).recipe.unsupported()
+            try adapterRecipe(folder, lora, overrides).recipe.unsupported()
         }
         #expect(try problems([]).isEmpty)
         let random = try problems(["model={random: \(TinyModel.folder.path)}"])
@@ -142,6 +122,6 @@ struct QuantizedBaseTests {
         #expect(
             try tinyRecipe(folder, ["stages.second.train=null", "stages.second.lora=\(lora)"])
                 .recipe.unsupported().count == 2)
-        #expect(throws: RecipeError.self) { try recipe(folder, "{rank: 4, base_bits: 8}") }
+        #expect(throws: RecipeError.self) { try adapterRecipe(folder, "{rank: 4, base_bits: 8}") }
     }
 }

@@ -126,3 +126,24 @@ func tinyRecipe(_ output: TemporaryFolder, _ overrides: [String] = []) throws ->
         """
     return try Recipe.parse(text, file: "tiny.yaml", folder: output.url, overrides: overrides)
 }
+
+/// A recipe of one stage that trains adapters over the tiny model's weights.
+func adapterRecipe(
+    _ output: TemporaryFolder, _ lora: String, precision: String = "bf16", _ overrides: [String] = []
+) throws -> Recipe.Loaded {
+    let text = """
+        name: single
+        model: {checkpoint: \(TinyModel.folder.path)}
+        precision: \(precision)
+        output: \(output.path("run"))
+        stages:
+          - name: adapters
+            lora: \(lora)
+            steps: 4
+            learning_rate: 1.0e-2
+            batch: {tokens: 900, max_samples: 3, accumulation: 2}
+            data:
+              - synthetic: {seed: 1, sides: [112, 140], difficulty: 0, tasks: {color: 1}}
+        """
+    return try Recipe.parse(text, file: "single.yaml", folder: output.url, overrides: overrides)
+}

@@ -13,12 +13,12 @@ final class FileBytes: Sendable {
         guard descriptor >= 0 else { throw Self.failure(path, "cannot be read") }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            close(descriptor)
+            // `deinit` closes it: a second time might close what another thread has opened meanwhile.
             throw ConversationFileError(file: path, reason: "is no file")
         }
     }
 
-    deinit { close(descriptor) }
+    deinit { if descriptor >= 0 { close(descriptor) } }
 
     private static func failure(_ path: String, _ what: String) -> ConversationFileError {
         ConversationFileError(file: path, reason: "\(what): \(String(cString: strerror(errno)))")

@@ -203,7 +203,7 @@ public final class ProcessGroup: @unchecked Sendable {
 
     /// Gives `body` the output, or where that is a GPU's a copy in the memory that connections read and write.
     private func through(output: Tensor, _ body: (Tensor) throws -> Void) throws {
-        let here = try output.to(.cpu)
+        let here = size > 1 ? try output.to(.cpu) : output
         try body(here)
         if here !== output { try output.copy(from: here) }
     }

@@ -6,8 +6,7 @@ enum RecipeComparison {
     /// Top-level keys that may change between the parts of a run: they do not touch what is learned.
     private static let free: Set<String> = [
         "device", "keep", "workers", "threads", "output", "sharding", "parallel", "max_skipped_steps",
-        "max_skipped_samples",
-        "sample_timeout",
+        "max_skipped_samples", "sample_timeout",
     ]
 
     /// Fields by their dotted paths that one recipe has otherwise than the other: `- stages.first.steps: 4` for the old
