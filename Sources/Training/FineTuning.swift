@@ -25,6 +25,7 @@ public struct FineTuning: Sendable {
     public var epochs = 3.0
     /// In place of epochs.
     public var steps: Int?
+    public var optimizer = Recipe.OptimizerKind.adamw
     /// Follows from the model's size where nil.
     public var learningRate: Double?
     public var maxPixels: Int?
@@ -172,6 +173,7 @@ public struct FineTuning: Sendable {
             "  - name: tune",
             "    \(learning)",
             "    steps: \(steps)",
+            "    optimizer: \(optimizer.rawValue)",
             "    learning_rate: \(decimal(numbers.rate))",
             "    clip: 1.0",
             "    schedule: {kind: cosine, warmup_steps: \(min(steps, max(1, steps * 3 / 100))), final_ratio: 0.05}",

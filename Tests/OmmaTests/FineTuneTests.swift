@@ -29,9 +29,10 @@ struct FineTuneTests {
         let folder = try TemporaryFolder()
         let outcome = try Program.run(
             "finetune", "--model", Program.model, "--data", data(folder), "--out", folder.path("out"), "--max-pixels",
-            "900", "--dry-run")
+            "900", "--optimizer", "muon", "--dry-run")
         #expect(outcome.status == 0, "\(outcome.errors)")
         let recipe = try String(contentsOfFile: folder.path("out/recipe.yaml"), encoding: .utf8)
+        #expect(recipe.contains("optimizer: muon"))
         #expect(recipe.contains("min_pixels: 900, max_pixels: 900}"))
     }
 

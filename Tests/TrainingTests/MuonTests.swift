@@ -73,6 +73,24 @@ struct MuonTests {
         #expect(state.names.contains { $0.hasPrefix("first.") && $0.hasSuffix("q_proj.weight") })
     }
 
+    @Test("Both matrices of adapters take its steps, and lengths of rows AdamW's")
+    func adapters() throws {
+        let whole = try TemporaryFolder(), parts = try TemporaryFolder()
+        let lora = "{rank: 4, dora: true}", muon = ["stages.adapters.optimizer=muon"]
+        let straight = try trainedRun(adapterRecipe(whole, lora, muon)).0
+        #expect(straight.steps[3].report.loss < straight.steps[0].report.loss)
+        try trainedRun(adapterRecipe(parts, lora, muon), stop: 2)
+        try trainedRun(adapterRecipe(parts, lora, muon), resume: true)
+        func state(_ folder: TemporaryFolder) -> URL {
+            folder.url.appending(path: "run/step-000004/training/optimizer.safetensors")
+        }
+        #expect(try Data(contentsOf: state(whole)) == Data(contentsOf: state(parts)))
+        let names = try SafetensorsFile(path: state(whole).path).names
+        let second = names.filter { $0.hasPrefix("second.") }
+        #expect(!second.isEmpty && second.allSatisfy { $0.hasSuffix(LowRankAdapters.magnitudeName) })
+        #expect(names.contains { $0.hasPrefix("first.") && $0.hasSuffix(LowRankAdapters.downSuffix) })
+    }
+
     @Test("Plans count what it holds, and what does not go with it is refused")
     func plans() throws {
         let folder = try TemporaryFolder()
@@ -88,7 +106,7 @@ struct MuonTests {
         #expect(learned > plan.learning / 2)
         #expect(plan.memory.optimizer == Double(12 * plan.learning - 4 * learned))
         #expect(try recipe([]).unsupported().isEmpty)
-        #expect(try recipe(["sharding={kind: optimizer}"]).unsupported().count == 1)
+        #expect(try recipe(["sharding={kind: full}", "parallel={tensor: 2}"]).unsupported().isEmpty)
         #expect(try recipe(["stages.first.memory={moment_bits: 8}"]).unsupported().count == 1)
     }
 }

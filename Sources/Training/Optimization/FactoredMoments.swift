@@ -31,12 +31,12 @@ struct FactoredMoments {
     /// Names and tensors for files.
     var parts: [(name: String, tensor: Tensor)] { [("rows", rows)] + (columns.map { [("columns", $0)] } ?? []) }
 
-    /// Takes a step in place.
+    /// Follows a gradient, and gives the update for a rate of 1.
     ///
     /// - Parameters:
-    ///   - values: of the parameter, float32, in its shape like the gradient.
+    ///   - gradient: float32, in the parameter's shape.
     ///   - step: from 1.
-    func step(_ values: Tensor, _ gradient: Tensor, step: Int, rate: Double, weightDecay: Double) throws {
+    func update(_ gradient: Tensor, step: Int) throws -> Tensor {
         let fresh = pow(Double(step), -0.8)
         let squares = try gradient.square() + 1e-30
         func follow(_ mean: Tensor, _ new: Tensor) throws {
@@ -54,7 +54,6 @@ struct FactoredMoments {
             update = try rows.rsqrt() * gradient
         }
         let size = try update.norm().item() / Double(max(1, update.count)).squareRoot()
-        if weightDecay > 0 { try values.multiplyInPlace(1 - rate * weightDecay) }
-        try values.addInPlace(update, scale: -rate / max(1, size))
+        return size > 1 ? try update * (1 / size) : update
     }
 }

@@ -28,8 +28,7 @@ public final class Optimizer {
     ///   - masters: float32 values by name; a parameter without one starts from its tensor.
     ///   - dtype: the type that the model computes in.
     ///   - rateFactor: a factor of the learning rate for a parameter's name.
-    ///   - kind: of which `adafactor` takes rate and weight decay alone from the settings; it and `muon` take parameters
-    ///     that are whole.
+    ///   - kind: of which `adafactor` takes rate and weight decay alone from the settings.
     ///   - hasSmallState: whether moments have 8 bits a value in place of 32.
     ///   - averageDecay: of an exponential moving average of the float32 values, which begins with them.
     ///   - isOffloaded: whether all but what the model computes with is on the CPU, and steps are taken there.
@@ -48,7 +47,7 @@ public final class Optimizer {
         decays: ((Parameter) -> Bool)? = nil,
         orthogonalizes: ((Parameter) -> Bool)? = nil
     ) throws {
-        precondition(kind == .adamw || !hasSmallState && sharding == .none, "see Recipe.unsupported")
+        precondition(kind == .adamw || !hasSmallState, "see Recipe.unsupported")
         precondition(!(sharding >= .gradients && hasSmallState), "see Recipe.requireSharding")
         self.settings = settings
         self.averageDecay = averageDecay
@@ -286,8 +285,11 @@ public final class Optimizer {
 }
 
 extension Parameter {
-    /// Whether it is the matrix of a linear layer.
-    var isOrthogonalizable: Bool { isLinear && shape.count == 2 }
+    /// Whether it is the matrix of a linear layer, or one of the two of its adapter.
+    var isOrthogonalizable: Bool {
+        shape.count == 2
+            && (isLinear || name.hasSuffix(LowRankAdapters.downSuffix) || name.hasSuffix(LowRankAdapters.upSuffix))
+    }
 
     /// Its shape on all processes together.
     var wholeShape: [Int] { partition?.shape ?? shape }

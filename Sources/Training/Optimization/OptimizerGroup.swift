@@ -131,8 +131,9 @@ extension Optimizer {
             }
             first = try moments(areSquares: false)
             second = try moments(areSquares: true)
+            // Small enough that every process has all of them.
             factored =
-                kind == .adafactor ? try parameters.map { try FactoredMoments($0.shape, device: device) } : nil
+                kind == .adafactor ? try parameters.map { try FactoredMoments($0.wholeShape, device: device) } : nil
             step = try Tensor.zeros([], device: device)
             slots = try parameters.indices.map { [collected] index in
                 Slot(
@@ -171,25 +172,11 @@ extension Optimizer {
 
         /// One step.
         func update(_ options: AdamWOptions) throws {
-            if let factored {
-                try step.addInPlace(.scalar(1, device: step.device))
-                let number = Int(try step.item())
-                for (slot, moments) in zip(slots, factored) {
-                    try moments.step(
-                        master.slice(0, slot.range).view(slot.shape), gradient.slice(0, slot.range).view(slot.shape),
-                        step: number, rate: options.rate, weightDecay: options.weightDecay)
-                }
-                return
-            }
+            if let factored { return try update(factored, options) }
             guard let first else { return }
             guard let second else {
-                guard let mean = first.values else { return }
-                let matrices = try slots.map { slot in
-                    func part(_ flat: Tensor) throws -> Tensor { try flat.slice(0, slot.range).view(slot.shape) }
-                    return OrthogonalMomentum.Matrix(
-                        values: try part(master), gradient: try part(gradient), mean: try part(mean))
-                }
-                return try OrthogonalMomentum.step(matrices, rate: options.rate, weightDecay: options.weightDecay)
+                if let mean = first.values { try orthogonalUpdate(mean, options) }
+                return
             }
             if let first = first.values, let second = second.values {
                 try adamW(

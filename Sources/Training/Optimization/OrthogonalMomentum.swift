@@ -14,46 +14,46 @@ enum OrthogonalMomentum {
     /// Values of matrices of one shape that are taken at a time, at most: 32 MB in bf16, 64 MB in float32.
     private static let most = 1 << 24
 
-    /// A matrix that learns, all `[rows, columns]` and float32.
-    struct Matrix {
-        var values: Tensor
-        var gradient: Tensor
-        /// Of gradients so far.
-        var mean: Tensor
+    /// Lets the running mean follow gradients, in place; float32 of any shape.
+    static func follow(_ mean: Tensor, _ gradient: Tensor) throws {
+        try mean.multiplyInPlace(momentum)
+        try mean.addInPlace(gradient, scale: 1 - momentum)
     }
 
-    /// Takes a step in place.
-    static func step(_ matrices: [Matrix], rate: Double, weightDecay: Double) throws {
-        var alike: [[Int]: [Matrix]] = [:], shapes: [[Int]] = []
-        for matrix in matrices {
-            try matrix.mean.multiplyInPlace(momentum)
-            try matrix.mean.addInPlace(matrix.gradient, scale: 1 - momentum)
-            // Tall ones are worked on lying down.
-            let shape = matrix.values.shape.sorted()
-            if alike[shape] == nil { shapes.append(shape) }
-            alike[shape, default: []].append(matrix)
-        }
-        for shape in shapes {
+    /// What is made orthogonal: the gradient looking ahead along the mean (Nesterov).
+    static func direction(_ mean: Tensor, _ gradient: Tensor) throws -> Tensor {
+        try gradient * (1 - momentum) + mean * momentum
+    }
+
+    /// Gives the update of each of several matrices to `apply`, float32 and for a rate of 1.
+    ///
+    /// - Parameters:
+    ///   - shapes: of the matrices, `[rows, columns]`.
+    ///   - direction: that of a matrix, asked for a few matrices at a time, in the same order whoever asks.
+    static func updates(
+        _ shapes: [[Int]], of direction: (Int) throws -> Tensor, apply: (Int, Tensor) throws -> Void
+    ) throws {
+        // Tall ones are worked on lying down.
+        var alike: [[Int]: [Int]] = [:]
+        for (index, shape) in shapes.enumerated() { alike[shape.sorted(), default: []].append(index) }
+        // In an order that does not depend on who has which, since directions may have to be gathered.
+        for (lying, all) in alike.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
             // Many small products cost more in calls than in operations.
-            let all = alike[shape] ?? [], count = max(1, most / max(1, shape[0] * shape[1]))
+            let count = max(1, most / max(1, lying[0] * lying[1]))
+            let size = 0.2 * Double(lying[1]).squareRoot()
             for start in stride(from: 0, to: all.count, by: count) {
                 let some = all[start..<min(start + count, all.count)]
-                let updates = try orthogonalized(
-                    some.map { try lying($0.gradient * (1 - momentum) + $0.mean * momentum) })
-                for (index, matrix) in some.enumerated() {
-                    let update = try updates.select(0, index).to(.float32)
-                    let size = 0.2 * Double(shape[1]).squareRoot()
-                    if weightDecay > 0 { try matrix.values.multiplyInPlace(1 - rate * weightDecay) }
-                    try matrix.values.addInPlace(
-                        isTall(matrix.values) ? update.transpose(0, 1) : update, scale: -rate * size)
+                let updates = try orthogonalized(some.map { try Self.lying(direction($0)) })
+                for (number, index) in some.enumerated() {
+                    let update = try updates.select(0, number).to(.float32) * size
+                    try apply(index, shapes[index][0] > shapes[index][1] ? update.transpose(0, 1) : update)
                 }
             }
         }
     }
 
-    private static func isTall(_ matrix: Tensor) -> Bool { matrix.size(0) > matrix.size(1) }
     private static func lying(_ matrix: Tensor) throws -> Tensor {
-        try isTall(matrix) ? matrix.transpose(0, 1) : matrix
+        try matrix.size(0) > matrix.size(1) ? matrix.transpose(0, 1) : matrix
     }
 
     /// The nearest matrices, about, whose rows are orthonormal, `[matrices, rows, columns]`, of as many that are not taller

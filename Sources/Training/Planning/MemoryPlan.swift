@@ -55,10 +55,10 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
         // 4 bits a value, 8 for each 64 of them, and 32 for each 256 of those.
         weights -= Double(trained.quantized.all) * (element - (4 + 8.0 / 64 + 32.0 / (64 * 256)) / 8) / parallel
         if keepsFrozenMasters { weights += 4 * frozen }
-        let moments =
-            trained.factors.map { 4 * Double($0) / parallel }
-            ?? trained.momentSize * (2 * learning - Double(trained.singleMoments) / parallel)
-        optimizer = (4 * learning * (trained.hasAverage ? 2 : 1) + moments) / (sharding.kind >= .optimizer ? copies : 1)
+        let values = 4 * learning * (trained.hasAverage ? 2 : 1), shares = sharding.kind >= .optimizer ? copies : 1
+        let moments = trained.momentSize * (2 * learning - Double(trained.singleMoments) / parallel)
+        // Means over rows and columns are whole everywhere.
+        optimizer = trained.factors.map { values / shares + 4 * Double($0) } ?? (values + moments) / shares
         gradients = 4 * learning / (sharding.kind >= .gradients ? copies : 1)
         if trained.isOffloaded, !isFused {
             (host, optimizer, gradients) = (optimizer + gradients, 0, 0)

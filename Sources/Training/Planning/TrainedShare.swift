@@ -57,6 +57,7 @@ public struct TrainedShare: Sendable {
                 counts[entry.part, default: (0, 0)].learning +=
                     settings.rank * (entry.shape[0] + entry.shape[1])
                     + (settings.isWeightDecomposed ? entry.shape[0] : 0)
+                matrixCount += settings.rank * (entry.shape[0] + entry.shape[1])
                 factorCount +=
                     settings.rank + entry.shape[1] + entry.shape[0] + settings.rank
                     + (settings.isWeightDecomposed ? entry.shape[0] : 0)

@@ -19,13 +19,6 @@ extension Recipe {
             if case .random = model.start { problems.append("\(key): goes with model: {checkpoint: FOLDER}") }
             if sharding == .full { problems.append("\(key): goes with sharding: {kind: optimizer}, not with full") }
         }
-        if let stage = stages.first(where: { $0.optimizer != .adamw }) {
-            let key = "stages.\(stage.name).optimizer: \(stage.optimizer.rawValue)"
-            if let sharding, sharding != .none {
-                problems.append("\(key) goes with sharding: {kind: none}; it takes whole matrices")
-            }
-            if !parallel.isPlain { problems.append("\(key) takes whole matrices, which parallel divides") }
-        }
         for stage in stages {
             problems += stage.unsupported()
             if objective != nil, let key = stage.keyOfLanguageModels {

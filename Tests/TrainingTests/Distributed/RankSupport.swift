@@ -60,16 +60,20 @@ func train(
 
 /// A recipe of two stages in float32, the second with a frozen tower and an evaluation, with four micro-batches a step.
 func rankRecipe(
-    _ folder: TemporaryFolder, steps: (Int, Int) = (2, 2), _ overrides: [String] = []
+    _ folder: TemporaryFolder, steps: (Int, Int) = (2, 2), optimizer: Recipe.OptimizerKind = .adamw,
+    _ overrides: [String] = []
 ) throws -> Recipe.Loaded {
     let data = "data: [{synthetic: {seed: 9, sides: [112, 140], difficulty: 0}}]"
+    let steered = ["first", "second"].flatMap { stage in
+        // With a small epsilon AdamW makes whole steps of gradients that are nothing but rounding; so do the others.
+        let settings =
+            optimizer == .adamw ? ["epsilon=0.1", "learning_rate=0.03"] : ["learning_rate=0.001"]
+        return (settings + ["optimizer=\(optimizer.rawValue)"]).map { "stages.\(stage).\($0)" }
+    }
     return try tinyRecipe(
         folder,
-        [
-            // With a small epsilon AdamW makes whole steps of gradients that are nothing but rounding.
-            "stages.first.epsilon=0.1", "stages.first.learning_rate=0.03", "stages.second.epsilon=0.1",
-            "stages.second.learning_rate=0.03", "precision=f32", "keep=30", "stages.first.steps=\(steps.0)",
-            "stages.second.steps=\(steps.1)",
+        steered + [
+            "precision=f32", "keep=30", "stages.first.steps=\(steps.0)", "stages.second.steps=\(steps.1)",
             "stages.first.batch={tokens: 900, max_samples: 2, accumulation: 4, look_ahead: 6}",
             "stages.second.batch={tokens: 900, max_samples: 2, accumulation: 4, look_ahead: 6}",
             "held_out={samples: 4, \(data)}", "stages.second.evaluate_every=\(steps.1)",
