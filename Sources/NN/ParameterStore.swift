@@ -159,7 +159,7 @@ public final class ParameterStore {
 }
 
 /// A hash that is the same in every run and on every machine (FNV-1a).
-func stableHash(_ text: String) -> UInt64 {
+public func stableHash(_ text: String) -> UInt64 {
     text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }
 

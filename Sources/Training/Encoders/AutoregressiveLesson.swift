@@ -34,7 +34,7 @@ final class AutoregressiveLesson: EncoderLesson {
         return EncoderLoss(
             value: try EncoderObjectives.autoregressive(
                 model.predictions(made.patches, prefixes: made.prefixes), made.patches, prefixes: made.prefixes),
-            pictures: made.prefixes.count, patches: made.patches.counts.reduce(0, +))
+            counts: EncoderCounts(pictures: made.prefixes.count, patches: made.patches.counts.reduce(0, +)))
     }
 
     /// The mean squared error of a predicted value; beside it that of the mean, which is what values are left at 0 by

@@ -64,7 +64,7 @@ final class ClassificationLesson: EncoderLesson {
         let batch = try sampled(pictures, from: first, count: self.pictures(batch), tokens: batch.tokens)
         return EncoderLoss(
             value: try EncoderObjectives.sigmoidClassification(model(batch.patches), labels: batch.labels),
-            pictures: batch.labels.count, patches: batch.patches.counts.reduce(0, +))
+            counts: EncoderCounts(pictures: batch.labels.count, patches: batch.patches.counts.reduce(0, +)))
     }
 
     /// Mean loss of a picture, and the part of colours and shapes that have the highest score of their kind.

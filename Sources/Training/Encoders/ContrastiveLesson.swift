@@ -7,9 +7,16 @@ internal import Torch
 /// Pictures find their captions among those of a batch, and captions their pictures: CLIP's softmax over the batch, or
 /// SigLIP's question for every pair.
 final class ContrastiveLesson: EncoderLesson {
-    private struct Batch {
+    struct Batch {
         var patches: PatchBatch
         var texts: [[Int32]]
+        /// A number for each caption: equal ones have the same.
+        var keys: [Double]
+
+        var counts: EncoderCounts {
+            EncoderCounts(
+                pictures: texts.count, patches: patches.counts.reduce(0, +), words: texts.reduce(0) { $0 + $1.count })
+        }
     }
 
     let store: ParameterStore
@@ -36,18 +43,26 @@ final class ContrastiveLesson: EncoderLesson {
     func part(of parameterName: String) -> ModelPart { design.part(of: parameterName) }
 
     func loss(_ pictures: GeneratedPictures, from first: Int, _ batch: Recipe.Batch) throws -> EncoderLoss {
+        let made = try self.batch(pictures, from: first, batch)
+        return EncoderLoss(value: try loss(similarities(made)), counts: made.counts)
+    }
+
+    /// Pictures of a micro-batch, at most.
+    func most(_ batch: Recipe.Batch) -> Int {
         let perPicture = resolution.width / design.vision.patchSize * (resolution.height / design.vision.patchSize)
-        let most = max(2, batch.tokens / perPicture)
+        return min(max(2, batch.tokens / perPicture), pictures(batch))
+    }
+
+    /// A micro-batch of pictures from a number on. Every thread may ask at the same time.
+    func batch(_ pictures: GeneratedPictures, from first: Int, _ batch: Recipe.Batch) throws -> Batch {
+        let most = most(batch)
         var samples: [GeneratedPictures.Sample] = [], captions: Set<String> = []
         // A caption that is in the batch already would count as wrong; there are always more pictures.
         for number in first..<first + self.pictures(batch) where samples.count < most {
             let sample = try pictures.sample(number)
             if captions.insert(sample.caption).inserted { samples.append(sample) }
         }
-        let made = try self.batch(samples)
-        return EncoderLoss(
-            value: try loss(similarities(made)), pictures: samples.count, patches: made.patches.counts.reduce(0, +),
-            words: made.texts.reduce(0) { $0 + $1.count })
+        return try self.batch(samples)
     }
 
     /// The mean over batches of different captions: the loss, and the part of pictures whose own caption has the highest
@@ -102,17 +117,33 @@ final class ContrastiveLesson: EncoderLesson {
         let pixels = try Tensor.stack(samples.map { try resolution.pixels($0.image) })
         return Batch(
             patches: try PatchBatch(pixels, patchSize: design.vision.patchSize),
-            texts: try samples.map { try input.ids($0.caption) })
+            texts: try samples.map { try input.ids($0.caption) },
+            // As many bits as a number between ranks holds.
+            keys: samples.map { Double(stableHash($0.caption) >> 12) })
+    }
+
+    /// Directions of pictures and of captions, `[pictures, size]` and `[texts, size]`, float32.
+    func features(_ batch: Batch) throws -> (pictures: Tensor, texts: Tensor) {
+        (try model.features(of: batch.patches), try model.features(of: batch.texts))
     }
 
     private func similarities(_ batch: Batch) throws -> Tensor {
-        try model.similarities(model.features(of: batch.patches), model.features(of: batch.texts))
+        let (pictures, texts) = try features(batch)
+        return try model.similarities(pictures, texts)
     }
 
-    private func loss(_ scores: Tensor) throws -> Tensor {
+    /// What turns directions into scores.
+    var scoring: [Parameter] { [model.logitScale] + (model.logitBias.map { [$0] } ?? []) }
+
+    /// - Parameter valid: the pairs that count.
+    func loss(pictures: Tensor, texts: Tensor, valid: [Bool]) throws -> Tensor {
+        try loss(model.similarities(pictures, texts), valid: valid)
+    }
+
+    private func loss(_ scores: Tensor, valid: [Bool]? = nil) throws -> Tensor {
         switch contrast {
-        case .softmax: try EncoderObjectives.softmaxContrastive(scores)
-        case .sigmoid: try EncoderObjectives.sigmoidContrastive(scores)
+        case .softmax: try EncoderObjectives.softmaxContrastive(scores, valid: valid)
+        case .sigmoid: try EncoderObjectives.sigmoidContrastive(scores, valid: valid)
         }
     }
 }

@@ -29,10 +29,24 @@ extension EncoderLesson {
 /// A micro-batch's loss, and what it was made of.
 struct EncoderLoss {
     var value: Tensor
+    var counts: EncoderCounts
+}
+
+struct EncoderCounts {
     var pictures: Int
     var patches: Int
     /// Tokens of text beside the patches.
     var words = 0
+}
+
+/// A micro-batch's part of a step.
+struct EncoderPass {
+    var outputs: [Tensor]
+    /// Of the step's loss by the outputs.
+    var gradients: [Tensor]
+    /// Its part of the step's loss; what several have together is nobody's.
+    var loss: Double
+    var counts: EncoderCounts
 }
 
 struct EncoderScores {
@@ -60,6 +74,7 @@ extension Recipe {
         case .contrastive:
             let design = try type == "clip" ? ContrastiveDesign(clip: reader) : ContrastiveDesign(siglip: reader)
             for stage in stages where stage.batch.maxSamples == 1 {
+                if objective.negatives == .step, stage.batch.accumulation > 1 { continue }
                 throw RecipeError(
                     file: name, key: "stages.\(stage.name).batch.max_samples",
                     reason: "is 1; a picture is told from others of its batch, so there must be some")

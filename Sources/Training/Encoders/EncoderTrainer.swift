@@ -158,25 +158,42 @@ public final class EncoderTrainer: RecipeTrainer {
         let share = 1 / Double(stage.batch.accumulation), leaves = optimizer.leaves
         guard let stream = optimizer.stream else { preconditionFailure("whole parameters have a stream") }
         let size = lesson.pictures(stage.batch), first = state.cursor.next
-        let own = Array(stride(from: group.rank, to: stage.batch.accumulation, by: group.size))
+        let firsts = stride(from: group.rank, to: stage.batch.accumulation, by: group.size).map { first + $0 * size }
         try optimizer.zeroGradients()
+        // One micro-batch is all there is: then there is nobody else to be told from.
+        let isShared = recipe.objective?.negatives == .step && stage.batch.accumulation > 1
+        let contrast = try (isShared ? lesson as? ContrastiveLesson : nil).map {
+            try ContrastiveStep($0, pictures, from: firsts, stage.batch, group: group, threads: threads)
+        }
+        let pass = { [lesson] (index: Int) throws -> EncoderPass in
+            if let contrast { return try contrast.pass(index) }
+            let made = try lesson.loss(pictures, from: firsts[index], stage.batch)
+            return EncoderPass(
+                outputs: [made.value], gradients: [try .scalar(share, device: made.value.device)],
+                loss: try made.value.item() * share, counts: made.counts)
+        }
         /// Loss, pictures, patches and words.
-        var sums = [0.0, 0, 0, 0]
-        for start in stride(from: 0, to: own.count, by: threads.count) {
-            let wave = own[start..<min(start + threads.count, own.count)].map { first + $0 * size }
+        var sums = [group.isMain ? contrast?.loss ?? 0 : 0, 0, 0, 0]
+        for start in stride(from: 0, to: firsts.count, by: threads.count) {
+            let end = min(start + threads.count, firsts.count)
             defer { stream.leave() }
-            try stream.begin(places: wave.count, isLast: start + threads.count >= own.count)
-            let parts = try threads.map(wave.count) { [lesson] index in
+            try stream.begin(places: end - start, isLast: end == firsts.count)
+            let parts = try threads.map(end - start) { index in
                 try withGradient {
-                    let made = try lesson.loss(pictures, from: wave[index], stage.batch)
-                    let part = try made.value * share
-                    // The stream takes them as they come.
-                    _ = try GradientStream.$place.withValue(index) {
-                        try Tensor.gradients(
-                            of: [part], weightedBy: [.scalar(1, device: part.device)], for: leaves)
+                    let made = try pass(start + index)
+                    // Of a tower that does not learn nothing goes back.
+                    let learned = made.outputs.indices.filter { made.outputs[$0].requiresGradient }
+                    if !learned.isEmpty {
+                        // The stream takes them as they come.
+                        _ = try GradientStream.$place.withValue(index) {
+                            try Tensor.gradients(
+                                of: learned.map { made.outputs[$0] }, weightedBy: learned.map { made.gradients[$0] },
+                                for: leaves)
+                        }
                     }
                     try stream.finish(place: index)
-                    return [try part.item()] + [made.pictures, made.patches, made.words].map(Double.init)
+                    let counts = made.counts
+                    return [made.loss] + [counts.pictures, counts.patches, counts.words].map(Double.init)
                 }
             }
             try stream.end()

@@ -62,9 +62,19 @@ public struct Recipe: Sendable, Equatable {
             case sigmoid
         }
 
+        /// What pictures and captions are told from.
+        public enum Negatives: String, Sendable, CaseIterable {
+            /// All others of the step, of every micro-batch and rank: each is computed twice, without its graph and with it.
+            case step
+            /// Those of their micro-batch.
+            case microBatch = "micro_batch"
+        }
+
         public var kind: Kind
         /// Of a contrastive objective; nil takes the model's own.
         public var contrast: Contrast?
+        /// Of a contrastive objective.
+        public var negatives = Negatives.step
         /// The sizes that pictures are seen at, where classes are learned.
         public var resolution = ResolutionSampling()
         /// Patches that are left out while classes are learned.

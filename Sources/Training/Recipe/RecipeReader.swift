@@ -87,7 +87,9 @@ extension Recipe.Objective {
         kind = try node.choice("kind", default: nil)
         switch kind {
         case .classification: try readSizes(node)
-        case .contrastive: contrast = node.has("loss") ? try node.choice("loss", default: nil) : nil
+        case .contrastive:
+            contrast = node.has("loss") ? try node.choice("loss", default: nil) : nil
+            negatives = try node.choice("negatives", default: .step)
         case .autoregressive: break
         }
         try node.finish()

@@ -83,7 +83,8 @@ final class RegionHeads {
 
     /// What the heads tell, for logs.
     enum Lesson: String, CaseIterable {
-        case kind, color, edges, writing, worth, begins, total, placedKind = "placed_kind", placedColor = "placed_color", value, place,
+        case kind, color, edges, writing, worth, begins, total, placedKind = "placed_kind", placedColor =
+            "placed_color", value, place,
             count, name, lettersBefore = "letters_before", look, asked, askedValue = "asked_value", order,
             lettersWritten = "letters_written"
 

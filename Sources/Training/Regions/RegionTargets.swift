@@ -97,7 +97,8 @@ struct RegionTargets: Sendable, Codable {
             for cell in cells {
                 let owner = add(cell, regions)
                 owners.append(owner)
-                begins.append(owner.map { !regions[$0].isShape ? Self.untold : seen.contains($0) ? 0 : 1 } ?? Self.untold)
+                begins.append(
+                    owner.map { !regions[$0].isShape ? Self.untold : seen.contains($0) ? 0 : 1 } ?? Self.untold)
                 names.append(owner.flatMap { tokens[$0] } ?? Self.untold)
                 counts += tally(owner, regions, &seen)
                 if let owner, number == 0 { owned[owner, default: []].append(count - 1) }

@@ -48,7 +48,8 @@ struct ParallelTests {
             let found = try #require(
                 try train(
                     recipe(
-                        folder, optimizer: optimizer, [model, "parallel=\(parallel)", "sharding.kind=\(sharding.rawValue)"] + more + shared),
+                        folder, optimizer: optimizer,
+                        [model, "parallel=\(parallel)", "sharding.kind=\(sharding.rawValue)"] + more + shared),
                     ranks: ranks
                 ).first)
             #expect(found.losses.count == 20, "\(what)")
@@ -157,14 +158,17 @@ struct ParallelTests {
             (Self.experts, "{tensor: 2, expert: 2}", "none"), (Self.dense, "{tensor: 2}", "muon"),
         ] {
             let whole = try TemporaryFolder(), parts = try TemporaryFolder()
-            let kind = sharding == "muon" ? "gradients" : sharding, optimizer: Recipe.OptimizerKind = sharding == "muon" ? .muon : .adamw
+            let kind = sharding == "muon" ? "gradients" : sharding,
+                optimizer: Recipe.OptimizerKind = sharding == "muon" ? .muon : .adamw
             let all = [
                 model, "parallel=\(parallel)", "sharding.kind=\(kind)", "precision=bf16", "stages.first.steps=3",
                 "stages.second.steps=2",
             ]
             _ = try train(recipe(whole, optimizer: optimizer, all + ["stages.second.evaluate_every=2"]), ranks: 4)
-            _ = try train(recipe(parts, optimizer: optimizer, all + ["stages.second.evaluate_every=2"]), ranks: 4, stop: 2)
-            _ = try train(recipe(parts, optimizer: optimizer, all + ["stages.second.evaluate_every=2"]), ranks: 4, resume: true)
+            _ = try train(
+                recipe(parts, optimizer: optimizer, all + ["stages.second.evaluate_every=2"]), ranks: 4, stop: 2)
+            _ = try train(
+                recipe(parts, optimizer: optimizer, all + ["stages.second.evaluate_every=2"]), ranks: 4, resume: true)
             #expect(try checkpointTensors(whole, 5) == checkpointTensors(parts, 5))
         }
     }
