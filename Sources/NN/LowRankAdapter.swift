@@ -13,6 +13,8 @@ public final class LowRankAdapter {
     public let scale: Double
     /// The part of the input's elements that training leaves out on the way into `down`.
     public let dropout: Double
+    /// The ranks that divided the matrix's output or its input, and with it one of the two matrices; see `divide`.
+    private var divided: (output: ProcessGroup?, input: ProcessGroup?) = (nil, nil)
 
     init(down: Parameter, up: Parameter, magnitude: Parameter? = nil, scale: Double, dropout: Double) {
         self.down = down
@@ -25,9 +27,33 @@ public final class LowRankAdapter {
     public var rank: Int { down.shape[0] }
     public var parameters: [Parameter] { [down, up] + (magnitude.map { [$0] } ?? []) }
 
-    /// `[…, in]` gives `[…, out]`.
+    /// `[…, in]` gives `[…, out]`, or this rank's part of either.
     func callAsFunction(_ x: Tensor) throws -> Tensor {
-        try x.droppingOut(dropout).linear(down.tensor).linear(up.tensor) * scale
+        // The matrix that every rank has whole gets a part of its gradient on each: from its part of the output, or of
+        // the input.
+        let down = try divided.output?.entering(down.tensor) ?? down.tensor
+        let up = try divided.input?.entering(up.tensor) ?? up.tensor
+        return try x.droppingOut(dropout).linear(down).linear(up) * scale
+    }
+
+    /// Follows the matrix, of which each rank has a part of the rows from now on.
+    ///
+    /// - Parameter stacks: see `Partition`.
+    func divideOutput(stacks: [Int]?, over division: TensorDivision) {
+        up.partition = Partition(of: up, 0, stacks: stacks, over: division)
+        divided = (division.group, nil)
+    }
+
+    /// The same for columns.
+    func divideInput(over division: TensorDivision) {
+        down.partition = Partition(of: down, 1, over: division)
+        divided = (nil, division.group)
+    }
+
+    /// Knows nothing of other ranks any more.
+    func unite() {
+        for parameter in parameters { parameter.partition = nil }
+        divided = (nil, nil)
     }
 
     /// What joins `plain = x · weightᵀ` where lengths are learned: with it each row of the matrix has the direction of

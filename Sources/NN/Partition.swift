@@ -136,23 +136,27 @@ extension Linear {
     public func divideOutput(stacks: [Int]? = nil, over division: TensorDivision) {
         weight.partition = Partition(of: weight, 0, stacks: stacks, over: division)
         if let bias { bias.partition = Partition(of: bias, 0, stacks: stacks, over: division) }
+        weight.adapter?.divideOutput(stacks: stacks, over: division)
     }
 
     /// Reads a part of the input's elements from now on; see `callAsFunction(_:summedOver:)`.
     public func divideInput(over division: TensorDivision) {
         weight.partition = Partition(of: weight, 1, over: division)
+        weight.adapter?.divideInput(over: division)
     }
 
     /// Knows nothing of other ranks any more.
     public func unite() {
         weight.partition = nil
         bias?.partition = nil
+        weight.adapter?.unite()
     }
 
     /// `[…, part of in]` gives `[…, out]`: the sum over the ranks that divided the input, and the bias once.
     public func callAsFunction(_ x: Tensor, summedOver group: ProcessGroup?) throws -> Tensor {
         guard let group else { return try self(x) }
-        let sum = try group.summing(x.linear(weight.tensor))
+        let own = try x.linear(weight.tensor)
+        let sum = try group.summing(weight.adapter.map { try own + $0(x) } ?? own)
         return try bias.map { try sum + $0.tensor } ?? sum
     }
 }

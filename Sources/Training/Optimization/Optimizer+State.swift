@@ -100,7 +100,8 @@ extension Optimizer {
                 _ = try block.gather(isBackward: false)
                 for parameter in block.parameters {
                     // Ranks with the same pieces do the same: the first of them is the one that writes.
-                    let whole = try ranks.isMain ? parameter.partition?.gathered(parameter.tensor.detach()) : nil
+                    let partition = parameter.partition.flatMap { $0.copies.isMain ? $0 : nil }
+                    let whole = try partition?.gathered(parameter.tensor.detach())
                     if everyone.isMain { weights[parameter.name] = whole ?? parameter.tensor }
                 }
                 try block.free()

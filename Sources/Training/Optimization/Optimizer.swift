@@ -87,10 +87,12 @@ public final class Optimizer {
                 let number = canonical[plain]?.number ?? 0
                 let holders = all.first?.parameter.partition?.copies ?? ranks
                 let isBlock = key.unit.map { $0 < blocks.count } ?? false
+                // A block comes together as one, also where what it holds has no copies elsewhere.
                 let layout: Group.Layout =
-                    holders.size == 1 || !isShared
-                    ? .whole
-                    : isSpread && isBlock ? .spread : sharding >= .gradients ? .sharedGradients : .sharedState
+                    isSpread && isBlock
+                    ? .spread
+                    : holders.size == 1 || !isShared
+                        ? .whole : sharding >= .gradients ? .sharedGradients : .sharedState
                 return try Group(
                     all.map(\.parameter), positions: all.map(\.position), number: number, masters: masters,
                     rateFactor: key.factor, weightDecay: key.decay, dtype: dtype,

@@ -7,10 +7,10 @@ final class SpreadBlock: SpreadParameters {
     let parameters: [Parameter]
     let anchor: Tensor?
     private let groups: [Optimizer.Group]
-    private let frozen: FrozenShare?
+    private let frozen: [FrozenShare]
     private let courier: Courier
-    /// The courier's own connections.
-    private let ranks: ProcessGroup
+    /// The courier's own, to the ranks that share each group.
+    private let connections: [ProcessGroup]
     private let order: SpreadOrder
     /// Whole values that were asked for ahead of time.
     private var coming: Courier.Errand?
@@ -19,8 +19,26 @@ final class SpreadBlock: SpreadParameters {
 
     /// Values that do not learn, flat, in the type that the model computes in.
     private struct FrozenShare {
-        var slots: [(parameter: Parameter, shape: [Int], range: Range<Int>)]
-        var part: Tensor
+        let slots: [(parameter: Parameter, shape: [Int], range: Range<Int>)]
+        let part: Tensor
+        /// The courier's own connection to the ranks that share them.
+        let ranks: ProcessGroup
+
+        init(_ parameters: [Parameter], over ranks: ProcessGroup) throws {
+            self.ranks = ranks
+            var offset = 0
+            slots = parameters.map { parameter in
+                defer { offset = offset.roundedUp(to: Optimizer.Group.alignment, adding: parameter.count) }
+                return (parameter, parameter.shape, offset..<offset + parameter.count)
+            }
+            let count = offset.roundedUp(to: Optimizer.Group.alignment * ranks.size) / ranks.size
+            let first = parameters[0].tensor
+            let whole = try Tensor.zeros([count * ranks.size], dtype: first.dtype, device: first.device)
+            for (parameter, _, range) in slots {
+                try whole.slice(0, range).copy(from: parameter.tensor.detach().reshape(-1))
+            }
+            part = try whole.slice(0, ranks.rank * count..<(ranks.rank + 1) * count).clone()
+        }
     }
 
     /// Takes the parameters' values away from `parameters`.
@@ -36,26 +54,20 @@ final class SpreadBlock: SpreadParameters {
         self.groups = groups
         self.courier = courier
         self.order = order
-        ranks = try group.sibling()
+        func connection(_ group: ProcessGroup) throws -> ProcessGroup { group.size > 1 ? try group.sibling() : group }
+        connections = try groups.map { try connection($0.ranks) }
         anchor = groups.isEmpty ? nil : try Tensor.zeros([1])
         try anchor?.setRequiresGradient(true)
         let learning = Set(groups.flatMap(\.slots).map(\.parameter.name))
         let still = parameters.filter { !$0.isConstant && !learning.contains($0.name) }
-        if let first = still.first {
-            var offset = 0
-            let slots = still.map { parameter in
-                defer { offset = offset.roundedUp(to: Optimizer.Group.alignment, adding: parameter.count) }
-                return (parameter, parameter.shape, offset..<offset + parameter.count)
-            }
-            let count = offset.roundedUp(to: Optimizer.Group.alignment * ranks.size) / ranks.size
-            let whole = try Tensor.zeros([count * ranks.size], dtype: first.tensor.dtype, device: first.tensor.device)
-            for (parameter, _, range) in slots {
-                try whole.slice(0, range).copy(from: parameter.tensor.detach().reshape(-1))
-            }
-            let own = ranks.rank * count..<(ranks.rank + 1) * count
-            frozen = FrozenShare(slots: slots, part: try whole.slice(0, own).clone())
-        } else {
-            frozen = nil
+        // Experts are shared by fewer ranks than the rest of a block.
+        var holders: [ProcessGroup] = []
+        func holder(_ parameter: Parameter) -> ProcessGroup { parameter.partition?.copies ?? group }
+        for parameter in still where !holders.contains(where: { $0 === holder(parameter) }) {
+            holders.append(holder(parameter))
+        }
+        frozen = try holders.map { ranks in
+            try FrozenShare(still.filter { holder($0) === ranks }, over: connection(ranks))
         }
         for parameter in parameters { parameter.spread = self }
         try free()
@@ -78,9 +90,9 @@ final class SpreadBlock: SpreadParameters {
                 leaves.append(leaf)
             }
         }
-        if let frozen {
+        for share in frozen {
             let values = whole.removeFirst()
-            for (parameter, shape, range) in frozen.slots {
+            for (parameter, shape, range) in share.slots {
                 parameter.tensor = try values.slice(0, range).view(shape)
             }
         }
@@ -89,9 +101,10 @@ final class SpreadBlock: SpreadParameters {
 
     /// Asks for the whole values: those of each group, and of what does not learn.
     private func fetch() -> Courier.Errand {
-        courier.send { [groups, frozen, ranks] in
-            var whole = try groups.map { try $0.gathered($0.leafShare, over: ranks) }
-            if let part = frozen?.part {
+        courier.send { [groups, frozen, connections] in
+            var whole = try zip(groups, connections).map { try $0.gathered($0.leafShare, over: $1) }
+            for share in frozen {
+                let (part, ranks) = (share.part, share.ranks)
                 let values = try Tensor.empty([part.count * ranks.size], dtype: part.dtype, device: part.device)
                 try ranks.allGather(part, into: values, for: "gathering weights")
                 whole.append(values)
@@ -103,12 +116,12 @@ final class SpreadBlock: SpreadParameters {
     func free() throws {
         // Shapes without memory: who reads them out of turn gets an error and no wrong numbers.
         for slot in groups.flatMap(\.slots) { try slot.parameter.forget(slot.shape) }
-        for (parameter, shape, _) in frozen?.slots ?? [] { try parameter.forget(shape) }
+        for (parameter, shape, _) in frozen.flatMap(\.slots) { try parameter.forget(shape) }
     }
 
     func add(_ gradients: [Tensor?]) throws {
         var rest = gradients[...]
-        for group in groups {
+        for (group, ranks) in zip(groups, connections) {
             let whole = try Tensor.zeros([group.count], device: group.gradient.device)
             for slot in group.slots {
                 if let gradient = rest.removeFirst() {
@@ -117,7 +130,7 @@ final class SpreadBlock: SpreadParameters {
             }
             // The pass goes on meanwhile; who needs the sum waits, see `finishPass`.
             sums.append(
-                courier.send { [ranks] in
+                courier.send {
                     let sum = try Tensor.empty([group.share.count], device: group.gradient.device)
                     try ranks.reduceScatter(whole, into: sum, for: "adding up gradients")
                     try group.gradient.addInPlace(sum)

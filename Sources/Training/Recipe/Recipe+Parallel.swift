@@ -1,3 +1,5 @@
+internal import NN
+
 extension Recipe {
     /// How many ranks divide the model among themselves; the ranks that are left over compute micro-batches of their own.
     public struct Parallel: Sendable, Equatable {
@@ -41,11 +43,17 @@ extension Recipe {
             refuse("parallel", "is of language models; ranks that train an encoder share its micro-batches")
         }
         if threads > 1 { refuse("threads", "is \(threads); parallel computes one row at a time") }
-        if sharding == .full, expert > 1 {
-            refuse("sharding.kind", "full does not go with parallel.expert; use optimizer or gradients")
-        }
         for stage in stages {
-            if stage.lora != nil { refuse("stages.\(stage.name).lora", "does not go with parallel") }
+            if let lora = stage.lora {
+                if expert > 1 { refuse("stages.\(stage.name).lora", "does not go with parallel.expert") }
+                let settings = lora.settings
+                for (key, isAsked) in [
+                    ("dora", settings.isWeightDecomposed), ("base_bits", lora.baseBits != nil),
+                    ("dropout", settings.dropout > 0),
+                ] where isAsked {
+                    refuse("stages.\(stage.name).lora.\(key)", "does not go with parallel")
+                }
+            }
             if stage.regions != nil { refuse("stages.\(stage.name).regions", "does not go with parallel") }
             if stage.memory.momentBits == 8 {
                 refuse("stages.\(stage.name).memory.moment_bits", "8 does not go with parallel")

@@ -93,7 +93,7 @@ struct RankMesh {
     func unite(_ store: ParameterStore) throws {
         guard divides else { return }
         try withoutGradient {
-            for parameter in store.parameters {
+            for parameter in store.parameters.flatMap({ [$0] + ($0.adapter?.parameters ?? []) }) {
                 if let whole = try parameter.partition?.gathered(parameter.tensor.detach()) { parameter.tensor = whole }
             }
         }

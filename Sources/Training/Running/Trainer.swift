@@ -320,7 +320,8 @@ public final class Trainer: RecipeTrainer {
         }
         // What each rank holds a share of comes together before one of them writes.
         let state = self.state, sources = try runner.optimizer.tensorSources()
-        let weights = try runner.optimizer.spreadWeights().merging(mesh.wholeWeights(model.store)) { $1 }
+        let weights = try runner.optimizer.spreadWeights()
+            .merging(mesh.wholeWeights(adapters?.store ?? model.store)) { $1 }
         let averages = try runner.optimizer.averages()
         return try group.folderFromMain("saving a checkpoint") {
             let folder = try checkpoints.save(

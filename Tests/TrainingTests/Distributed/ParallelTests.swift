@@ -8,7 +8,7 @@ import Torch
 @testable import Training
 
 /// Ranks that divide the model itself.
-@Suite("Divided matrices and experts learn as whole ones")
+@Suite("Divided matrices and experts learn as whole ones", .serialized)
 struct ParallelTests {
     /// Heads that four ranks can divide.
     static let dense = """
@@ -34,11 +34,13 @@ struct ParallelTests {
     ///   - shared: those for several ranks.
     ///   - looseness: how many times further off than AdamW's float32 steps losses and norms may be.
     ///   - apart: how far weights may be.
+    /// - Returns: the tensors of the one process.
+    @discardableResult
     private func compare(
         _ model: String, _ cases: [(parallel: String, sharding: ShardingKind, ranks: Int)], more: [String] = [],
         shared: [String] = [], optimizer: Recipe.OptimizerKind = .adamw, looseness: Double = 1,
         apart: Double = 2e-5
-    ) throws {
+    ) throws -> [String: [Double]] {
         let whole = try TemporaryFolder()
         let expected = try #require(try train(recipe(whole, optimizer: optimizer, [model] + more), ranks: 1).first)
         let tensors = try checkpointTensors(whole, 20)
@@ -62,11 +64,12 @@ struct ParallelTests {
             for (name, values) in tensors {
                 let found = try #require(other[name])
                 #expect(found.count == values.count, "\(what) \(name)")
-                if name.hasPrefix("model.") {
+                if !name.hasPrefix("training/") {
                     #expect(largestDifference(values, found) < apart, "\(what) \(name)")
                 }
             }
         }
+        return tensors
     }
 
     @Test("Matrices of tower and decoder on 2 and 4 ranks, alone and with micro-batches and shares dealt out, 20 steps")
@@ -89,6 +92,14 @@ struct ParallelTests {
             ])
     }
 
+    @Test("Experts of spread blocks, learning and frozen, 20 steps")
+    func spreadExperts() throws {
+        try compare(
+            Self.experts,
+            [("{expert: 2}", .full, 4), ("{expert: 4}", .full, 4), ("{tensor: 2, expert: 2}", .full, 4)],
+            more: ["stages.second.train=[merger]"])
+    }
+
     @Test(
         "Adafactor's and Muon's steps are those of whole matrices, 20 steps",
         arguments: [Recipe.OptimizerKind.adafactor, .muon])
@@ -103,6 +114,21 @@ struct ParallelTests {
         try compare(
             Self.experts, [("{expert: 2}", .optimizer, 4), ("{tensor: 2, expert: 2}", .none, 4)],
             optimizer: optimizer, looseness: looseness, apart: apart)
+    }
+
+    @Test("Adapters on divided matrices, 20 steps, in PEFT's files")
+    func adapters() throws {
+        // On what the first stage learned. Steps that move what begins with zeros.
+        let lora = [
+            "stages.second.train=null", "stages.second.lora={rank: 4, alpha: 8}", "stages.second.epsilon=0.001",
+        ]
+        let values = try compare(
+            Self.dense, [("{tensor: 2}", .none, 2), ("{tensor: 2}", .full, 4)], more: lora, apart: 5e-5)
+        try compare(
+            Self.dense, [("{tensor: 4}", .none, 4)], more: lora,
+            shared: ["first", "second"].map { "stages.\($0).memory={recompute: [tower, decoder]}" }, apart: 5e-5)
+        let ups = values.filter { $0.key.hasPrefix("adapter_model") && $0.key.hasSuffix("lora_B.weight") }
+        #expect(ups.count > 10 && ups.values.allSatisfy { $0.contains { abs($0) > 1e-4 } })
     }
 
     @Test("Blocks with experts that are computed again talk to other ranks again, 20 steps")
@@ -155,7 +181,8 @@ struct ParallelTests {
     func exactResume() throws {
         for (model, parallel, sharding) in [
             (Self.dense, "{tensor: 2}", "none"), (Self.dense, "{tensor: 2}", "full"),
-            (Self.experts, "{tensor: 2, expert: 2}", "none"), (Self.dense, "{tensor: 2}", "muon"),
+            (Self.experts, "{expert: 2}", "full"), (Self.experts, "{tensor: 2, expert: 2}", "none"),
+            (Self.dense, "{tensor: 2}", "muon"),
         ] {
             let whole = try TemporaryFolder(), parts = try TemporaryFolder()
             let kind = sharding == "muon" ? "gradients" : sharding,
@@ -207,9 +234,14 @@ struct ParallelTests {
             (["parallel={expert: 2}"], 2, "parallel.expert: the decoder has no experts"),
             ([Self.experts, "parallel={tensor: 4}"], 4, "not a multiple of 4"),
             ([Self.dense, "parallel={tensor: 2}", "threads=2"], 2, "threads:"),
-            ([Self.experts, "parallel={expert: 2}", "sharding={kind: full}"], 2, "sharding.kind"),
             ([Self.dense, "parallel={tensor: 2}", "stages.first.memory={moment_bits: 8}"], 2, "moment_bits"),
             ([Self.dense, "parallel={tensor: 2}", "stages.first.regions={weight: 1}"], 2, "stages.first.regions"),
+            (
+                [
+                    Self.dense, "parallel={tensor: 2}", "stages.second.train=null",
+                    "stages.second.lora={rank: 4, dropout: 0.1}",
+                ], 2, "lora.dropout"
+            ),
         ] {
             let error = try #require(throws: TrainingError.self) { try train(recipe(folder, overrides), ranks: ranks) }
             #expect("\(error)".contains(words), "\(error)")

@@ -83,9 +83,10 @@ func rankRecipe(
 /// Every tensor of a checkpoint, by its file and name.
 func checkpointTensors(_ folder: TemporaryFolder, _ step: Int) throws -> [String: [Double]] {
     var result: [String: [Double]] = [:]
-    for name in ["model.safetensors", "training/optimizer.safetensors"] {
-        let file = try SafetensorsFile(
-            path: folder.url.appending(path: "run/\(CheckpointStore.name(step))/\(name)").path)
+    for name in ["model.safetensors", "adapter_model.safetensors", "training/optimizer.safetensors"] {
+        let path = folder.url.appending(path: "run/\(CheckpointStore.name(step))/\(name)").path
+        guard FileManager.default.fileExists(atPath: path) else { continue }
+        let file = try SafetensorsFile(path: path)
         for key in file.names { result["\(name):\(key)"] = try file.tensor(key).doubles() }
     }
     return result
