@@ -28,7 +28,7 @@ final class RegionHeads {
 
     private static let featureSizes = [
         RegionClasses.kinds, RegionClasses.colors, 4, RegionTargets.slots * RegionClasses.characters,
-        RegionClasses.values, 2, RegionTargets.tallies * (RegionTargets.mostCounted + 1),
+        RegionClasses.values, 2,
     ]
     /// Things in one question whose places are told.
     private static let things = 2
@@ -83,7 +83,7 @@ final class RegionHeads {
 
     /// What the heads tell, for logs.
     enum Lesson: String, CaseIterable {
-        case kind, color, edges, writing, worth, begins, total, placedKind = "placed_kind", placedColor =
+        case kind, color, edges, writing, worth, begins, placedKind = "placed_kind", placedColor =
             "placed_color", value, place,
             count, name, lettersBefore = "letters_before", look, asked, askedValue = "asked_value", order,
             lettersWritten = "letters_written"
@@ -197,11 +197,7 @@ final class RegionHeads {
             .writing, seen[3].reshape(-1, RegionClasses.characters),
             told.flatMap { all.characters[$0 * RegionTargets.slots..<($0 + 1) * RegionTargets.slots] })
         try classify(.worth, seen[4], told.map { all.values[$0] })
-        let tallies = RegionTargets.tallies
         try classify(.begins, seen[5], told.map { all.begins[$0] })
-        try classify(
-            .total, seen[6].reshape(-1, RegionTargets.mostCounted + 1),
-            told.flatMap { all.totals[$0 * tallies..<($0 + 1) * tallies] }, weight: 0.5)
 
         // In the decoder only what stands in the sequence can be looked at; features of gated cross-attention do not.
         guard let hidden = noted.hidden, let rows = input.visualRows, input.visualFeatures == nil else { return losses }
@@ -214,6 +210,7 @@ final class RegionHeads {
         try classify(
             .place, read[3].reshape(-1, RegionTargets.steps),
             all.foreground.flatMap { all.places[$0 * 4..<$0 * 4 + 4] }, weight: 0.5)
+        let tallies = RegionTargets.tallies
         try classify(
             .count, read[4].reshape(-1, RegionTargets.mostCounted + 1),
             all.foreground.flatMap { all.counts[$0 * tallies..<($0 + 1) * tallies] })
@@ -233,7 +230,7 @@ final class RegionHeads {
 /// The targets of several sequences behind one another, as the features of a packed input lie.
 private struct JoinedTargets {
     var kinds: [Int] = [], colors: [Int] = [], values: [Int] = [], characters: [Int] = [], places: [Int] = []
-    var counts: [Int] = [], totals: [Int] = [], begins: [Int] = [], written: [Int] = [], names: [Int] = []
+    var counts: [Int] = [], begins: [Int] = [], written: [Int] = [], names: [Int] = []
     var edges: [Float] = []
     var foreground: [Int] = [], background: [Int] = []
     var count: Int { kinds.count }
@@ -248,7 +245,6 @@ private struct JoinedTargets {
             characters += target.characters
             places += target.places
             counts += target.counts
-            totals += target.totals
             begins += target.begins
             written += target.written
             names += target.names

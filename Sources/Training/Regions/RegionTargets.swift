@@ -60,9 +60,6 @@ struct RegionTargets: Sendable, Codable {
     /// `tallies` for each feature of a shape: how many shapes of its kind have begun up to here, in the order of the
     /// features. A causal decoder can know that, and an answer that looks at the last of what it counts finds the number.
     private(set) var counts: [Int] = []
-    /// `tallies` for each feature of a shape: how many there are in the whole picture. A tower that looks both ways can know
-    /// that.
-    private(set) var totals: [Int] = []
     /// Of a feature of a shape, whether the shape begins there, in the order of the features: 1 or 0. What is counted is
     /// these.
     private(set) var begins: [Int] = []
@@ -93,18 +90,14 @@ struct RegionTargets: Sendable, Codable {
             let tokens = regions.map { region in
                 region.name.flatMap { name in (try? tokenizer?.encode(" " + name))?.last.map(Int.init) }
             }
-            var owners: [Int?] = []
             for cell in cells {
                 let owner = add(cell, regions)
-                owners.append(owner)
                 begins.append(
                     owner.map { !regions[$0].isShape ? Self.untold : seen.contains($0) ? 0 : 1 } ?? Self.untold)
                 names.append(owner.flatMap { tokens[$0] } ?? Self.untold)
                 counts += tally(owner, regions, &seen)
                 if let owner, number == 0 { owned[owner, default: []].append(count - 1) }
             }
-            // By now all have been seen.
-            for owner in owners { totals += tally(owner, regions, &seen) }
         }
         guard kinds.count == sequence.items.reduce(0, { $0 + $1.featureCount }) else { return nil }
         rowCount = sequence.rows.count
