@@ -64,8 +64,18 @@ public final class VisionLanguageModel {
         return try all.indexSelect(0, memory.order.to(device))
     }
 
-    /// Scores of the next token, `[rows, vocabulary]`, for hidden states `[rows, hidden]`.
-    public func logits(_ hidden: Tensor) throws -> Tensor { try decoder.head(hidden) }
+    /// Scores of the next token, `[rows, vocabulary]`, for hidden states `[rows, hidden]`. Where ranks divide the vocabulary,
+    /// all of them must ask, and get scores without a way back for gradients.
+    public func logits(_ hidden: Tensor) throws -> Tensor {
+        let scores = try decoder.head(hidden)
+        guard let group = decoder.ownVocabulary?.group else { return scores }
+        return try withoutGradient {
+            let (rows, part) = (scores.size(0), scores.size(1))
+            let all = try Tensor.empty([group.size, rows, part], dtype: scores.dtype, device: scores.device)
+            try group.allGather(scores.detach().contiguous(), into: all, for: "gathering scores")
+            return try all.permute(1, 0, 2).reshape(rows, group.size * part)
+        }
+    }
 
     private func checkRange(_ input: ModelInput) throws {
         let vocabulary = decoder.configuration.vocabularySize

@@ -9,9 +9,11 @@ extension VisionLanguageModel {
     /// The gradients of a piece are computed with its scores, which then go: `[n, vocabulary]` never exists. Those of the
     /// head are added up in float32.
     func lossSum(_ hidden: Tensor, _ targets: Tensor, _ loss: TokenLoss, rows: Int) throws -> Tensor {
-        let count = targets.count
+        let count = targets.count, vocabulary = decoder.ownVocabulary
+        // Each rank's part of the vocabulary has a part of the gradient.
+        let hidden = try vocabulary?.group.entering(hidden) ?? hidden
         func sum(_ hidden: Tensor, _ targets: Tensor, _ range: Range<Int>) throws -> Tensor {
-            try loss.sum(logits(hidden).to(.float32), targets, range)
+            try loss.sum(decoder.head(hidden).to(.float32), targets, range, of: vocabulary)
         }
         guard rows < count else { return try sum(hidden, targets, 0..<count) }
         let records = isGradientEnabled

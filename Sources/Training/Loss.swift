@@ -115,17 +115,40 @@ struct TokenLoss {
     /// - Parameters:
     ///   - scores: `[rows, vocabulary]`, float32.
     ///   - range: which rows these are.
-    func sum(_ scores: Tensor, _ targets: Tensor, _ range: Range<Int>) throws -> Tensor {
-        if weights == nil, z == 0 { return try scores.crossEntropy(targets, reduction: .sum) }
+    ///   - vocabulary: what of the vocabulary the scores are of, where ranks divide it; all of it if nil.
+    func sum(
+        _ scores: Tensor, _ targets: Tensor, _ range: Range<Int>, of vocabulary: (ids: Range<Int>, group: ProcessGroup)?
+    ) throws -> Tensor {
+        if weights == nil, z == 0, vocabulary == nil { return try scores.crossEntropy(targets, reduction: .sum) }
         var each: Tensor
-        if z > 0 {
+        if z > 0 || vocabulary != nil {
             // The logarithm of the softmax's denominator, kept near 0 (PaLM, section 5), serves the likelihood too.
-            let size = try scores.logSumExp([-1])
-            each = try size - scores.gather(1, targets.unsqueeze(1)).squeeze(1) + size.square() * z
+            let (size, own) = try Self.sizes(scores, targets, vocabulary)
+            each = try size - own
+            if z > 0 { each = try each + size.square() * z }
         } else {
             each = try scores.crossEntropy(targets, reduction: .none)
         }
         if let weights { each = try each * weights.slice(0, range) }
         return try each.sum()
+    }
+
+    /// The logarithm of the sum of all scores' exponentials, and the target's score, `[rows]` each.
+    private static func sizes(
+        _ scores: Tensor, _ targets: Tensor, _ vocabulary: (ids: Range<Int>, group: ProcessGroup)?
+    ) throws -> (size: Tensor, target: Tensor) {
+        guard let (ids, group) = vocabulary else {
+            return (try scores.logSumExp([-1]), try scores.gather(1, targets.unsqueeze(1)).squeeze(1))
+        }
+        let places = try targets - Double(ids.lowerBound)
+        let isOwn = try places.ge(0).logicalAnd(places.lt(Double(ids.count))).to(.float32)
+        let place = try places.clamp(0...Double(ids.count - 1)).to(.int64).unsqueeze(1)
+        let target = try scores.gather(1, place).squeeze(1) * isOwn
+        let size = try scores.logSumExp([-1])
+        // Exponentials of what is at most 0, so that their sum is finite.
+        let largest = try withoutGradient { try size.detach().clone() }
+        try group.allReduce(largest, .maximum, for: "comparing scores")
+        let sums = try group.summing(Tensor.stack([(size - largest).exp(), target]))
+        return (try sums.select(0, 0).log() + largest, try sums.select(0, 1))
     }
 }

@@ -9,6 +9,8 @@ public final class LanguageDecoder {
     public let layers: [DecoderLayer]
     public let norm: any Normalization
     public let head: Linear
+    /// The part of the vocabulary that this rank scores, and the ranks that score all of it; nil where the head is whole.
+    public private(set) var ownVocabulary: (ids: Range<Int>, group: ProcessGroup)?
     private let rotary: RotaryPositions
 
     /// Takes the decoder's parameters and, unless tied, the head's from the scope, by the configuration's names.
@@ -29,6 +31,7 @@ public final class LanguageDecoder {
                 configuration.hiddenSize, configuration.vocabularySize, bias: false, scope[naming.head],
                 initialization: start)
         rotary = RotaryPositions(configuration)
+        scope.store.addDivisible(self)
     }
 
     /// Hidden states behind the last norm, `[tokens, hidden]`, for embeddings of the same shape.
@@ -82,5 +85,26 @@ public final class LanguageDecoder {
     /// A cache for one sequence of up to `limit` tokens.
     public func makeCache(limit: Int? = nil) -> KeyValueCache {
         KeyValueCache(layers: layers.count, limit: limit ?? configuration.contextLength)
+    }
+}
+
+/// Embedding and head divide the vocabulary (Shoeybi et al. 2019, section 3), where it comes out even.
+extension LanguageDecoder: DivisibleBlock {
+    /// What cannot be divided stays whole.
+    public func obstacle(tensor parts: Int) -> String? { nil }
+
+    public func divide(tensor: TensorDivision?, experts: ExpertDivision?) throws {
+        guard let tensor, configuration.vocabularySize.isMultiple(of: tensor.group.size), head.weight.adapter == nil
+        else { return }
+        embedding.divide(over: tensor)
+        // A tied head's matrix is the table.
+        if head.weight !== embedding.weight { head.divideOutput(over: tensor) }
+        ownVocabulary = head.weight.partition?.ranges[tensor.group.rank].first.map { ($0, tensor.group) }
+    }
+
+    public func unite() {
+        embedding.unite()
+        head.unite()
+        ownVocabulary = nil
     }
 }

@@ -82,6 +82,24 @@ struct ParallelTests {
             ])
     }
 
+    @Test("A divided vocabulary, scored a few rows at a time, with weights and the z-loss, 20 steps")
+    func vocabulary() throws {
+        let loss = ["first", "second"].map { "stages.\($0).loss={weighting: sample, z: 1.0e-3}" }
+        let pieces = ["first", "second"].map { "stages.\($0).memory={loss_rows: 5}" }
+        func model(isTied: Bool) -> String {
+            Self.dense.replacing(
+                "{hidden_size: 64, inter", with: "{tie_word_embeddings: \(isTied), hidden_size: 64, inter")
+        }
+        // A tied table learns in leaps here (a gradient of 11 among those of 1), which carry rounding on.
+        try compare(
+            model(isTied: true), [("{tensor: 2}", .none, 2), ("{tensor: 4}", .none, 4)], more: loss, looseness: 5,
+            apart: 1e-4)
+        // A head of its own, which learns while the table does not.
+        try compare(
+            model(isTied: false), [("{tensor: 2}", .gradients, 4)], more: loss + ["stages.first.train=[decoder, head]"],
+            shared: pieces)
+    }
+
     @Test("Experts on 2 and 4 ranks, with and without divided matrices, 20 steps")
     func expert() throws {
         try compare(
@@ -205,7 +223,8 @@ struct ParallelTests {
         let folder = try TemporaryFolder()
         let loaded = try recipe(folder, [Self.experts])
         let counts = try onRanks(4) { group -> [Int] in
-            let model = try Trainer(loaded, resume: false, observer: Recorder()).model.store
+            let decoder = try Trainer(loaded, resume: false, observer: Recorder()).model
+            let model = decoder.store, table = decoder.decoder.embedding.weight, rows = table.shape[0]
             let whole = model.parameters.reduce(0) { $0 + $1.count }
             let experts = model.parameters.filter { $0.name.contains(".experts.") }.reduce(0) { $0 + $1.count }
             let mesh = try RankMesh(group, .init(tensor: 2, expert: 2))
@@ -214,6 +233,7 @@ struct ParallelTests {
                 model.parameters.filter { !$0.isConstant }, dtype: .float32, settings: AdamWOptions(rate: 1e-3),
                 ranks: mesh.data, everyone: group)
             try mesh.cut(model)
+            #expect(rows.isMultiple(of: 2) && table.shape[0] == rows / 2)
             let held = model.parameters.reduce(0) { $0 + $1.count }
             let heldExperts = model.parameters.filter { $0.name.contains(".experts.") }.reduce(0) { $0 + $1.count }
             #expect(optimizer.parameterCount == whole)
