@@ -68,7 +68,7 @@ public final class VisionLanguageModel {
     /// all of them must ask, and get scores without a way back for gradients.
     public func logits(_ hidden: Tensor) throws -> Tensor {
         let scores = try decoder.head(hidden)
-        guard let group = decoder.ownVocabulary?.group else { return scores }
+        guard let group = decoder.vocabularyPart?.group else { return scores }
         return try withoutGradient {
             let (rows, part) = (scores.size(0), scores.size(1))
             let all = try Tensor.empty([group.size, rows, part], dtype: scores.dtype, device: scores.device)

@@ -44,8 +44,8 @@ extension Parameter {
 /// A table of vectors by id.
 public final class Embedding {
     public let weight: Parameter
-    /// The ids whose vectors this rank has, where several have a part of the table each.
-    private var own: (ids: Range<Int>, group: ProcessGroup)?
+    /// What of the table this rank has; nil where it has all.
+    public private(set) var part: VocabularyPart?
 
     public init(_ count: Int, _ size: Int, _ scope: ParameterScope, initialization: Initialization = .normal(0.02))
         throws
@@ -55,23 +55,21 @@ public final class Embedding {
 
     /// Ids `[…]` give vectors `[…, size]`.
     public func callAsFunction(_ ids: Tensor) throws -> Tensor {
-        guard let (range, group) = own else { return try weight.tensor.embedding(ids) }
-        let places = try ids - Double(range.lowerBound)
-        let isOwn = try places.ge(0).logicalAnd(places.lt(Double(range.count)))
-        let found = try weight.tensor.embedding(places.clamp(0...Double(range.count - 1)).to(.int64))
+        guard let part else { return try weight.tensor.embedding(ids) }
+        let (places, areOwn) = try part.places(of: ids), found = try weight.tensor.embedding(places)
         // One rank's vector and zeros.
-        return try group.summing(found * isOwn.to(found.dtype).unsqueeze(-1))
+        return try part.group.summing(found * areOwn.to(found.dtype).unsqueeze(-1))
     }
 
     /// Has a part of the table from now on, in which ranks take turns.
     public func divide(over division: TensorDivision) {
         let partition = Partition(of: weight, 0, over: division)
         weight.partition = partition
-        own = partition.ranges[division.group.rank].first.map { ($0, division.group) }
+        part = partition.ranges[division.group.rank].first.map { VocabularyPart(ids: $0, group: division.group) }
     }
 
     public func unite() {
         weight.partition = nil
-        own = nil
+        part = nil
     }
 }

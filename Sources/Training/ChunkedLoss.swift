@@ -9,7 +9,7 @@ extension VisionLanguageModel {
     /// The gradients of a piece are computed with its scores, which then go: `[n, vocabulary]` never exists. Those of the
     /// head are added up in float32.
     func lossSum(_ hidden: Tensor, _ targets: Tensor, _ loss: TokenLoss, rows: Int) throws -> Tensor {
-        let count = targets.count, vocabulary = decoder.ownVocabulary
+        let count = targets.count, vocabulary = decoder.vocabularyPart
         // Each rank's part of the vocabulary has a part of the gradient.
         let hidden = try vocabulary?.group.entering(hidden) ?? hidden
         func sum(_ hidden: Tensor, _ targets: Tensor, _ range: Range<Int>) throws -> Tensor {

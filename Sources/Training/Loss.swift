@@ -1,4 +1,5 @@
 public import Models
+internal import NN
 public import Torch
 
 extension VisionLanguageModel {
@@ -117,7 +118,7 @@ struct TokenLoss {
     ///   - range: which rows these are.
     ///   - vocabulary: what of the vocabulary the scores are of, where ranks divide it; all of it if nil.
     func sum(
-        _ scores: Tensor, _ targets: Tensor, _ range: Range<Int>, of vocabulary: (ids: Range<Int>, group: ProcessGroup)?
+        _ scores: Tensor, _ targets: Tensor, _ range: Range<Int>, of vocabulary: VocabularyPart?
     ) throws -> Tensor {
         if weights == nil, z == 0, vocabulary == nil { return try scores.crossEntropy(targets, reduction: .sum) }
         var each: Tensor
@@ -135,15 +136,13 @@ struct TokenLoss {
 
     /// The logarithm of the sum of all scores' exponentials, and the target's score, `[rows]` each.
     private static func sizes(
-        _ scores: Tensor, _ targets: Tensor, _ vocabulary: (ids: Range<Int>, group: ProcessGroup)?
+        _ scores: Tensor, _ targets: Tensor, _ vocabulary: VocabularyPart?
     ) throws -> (size: Tensor, target: Tensor) {
-        guard let (ids, group) = vocabulary else {
+        guard let vocabulary else {
             return (try scores.logSumExp([-1]), try scores.gather(1, targets.unsqueeze(1)).squeeze(1))
         }
-        let places = try targets - Double(ids.lowerBound)
-        let isOwn = try places.ge(0).logicalAnd(places.lt(Double(ids.count))).to(.float32)
-        let place = try places.clamp(0...Double(ids.count - 1)).to(.int64).unsqueeze(1)
-        let target = try scores.gather(1, place).squeeze(1) * isOwn
+        let (places, areOwn) = try vocabulary.places(of: targets), group = vocabulary.group
+        let target = try scores.gather(1, places.unsqueeze(1)).squeeze(1) * areOwn.to(.float32)
         let size = try scores.logSumExp([-1])
         // Exponentials of what is at most 0, so that their sum is finite.
         let largest = try withoutGradient { try size.detach().clone() }

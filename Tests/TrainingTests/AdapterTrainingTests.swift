@@ -50,21 +50,8 @@ struct AdapterTrainingTests {
     private func single(_ output: TemporaryFolder, precision: String = "f32", dropout: Double = 0) throws
         -> Recipe.Loaded
     {
-        let text = """
-            name: single
-            model: {checkpoint: \(TinyModel.folder.path)}
-            precision: \(precision)
-            output: \(output.path("run"))
-            stages:
-              - name: adapters
-                lora: {rank: 4, dropout: \(dropout)}
-                steps: 5
-                learning_rate: 1.0e-2
-                batch: {tokens: 900, max_samples: 3, accumulation: 2}
-                data:
-                  - synthetic: {seed: 1, sides: [112, 140], difficulty: 0, tasks: {color: 1}}
-            """
-        return try Recipe.parse(text, file: "single.yaml", folder: output.url)
+        try adapterRecipe(
+            output, "{rank: 4, dropout: \(dropout)}", precision: precision, ["stages.adapters.steps=5"])
     }
 
     private func bytes(_ folder: TemporaryFolder, _ names: [String]) throws -> [Data] {

@@ -9,8 +9,8 @@ public final class LanguageDecoder {
     public let layers: [DecoderLayer]
     public let norm: any Normalization
     public let head: Linear
-    /// The part of the vocabulary that this rank scores, and the ranks that score all of it; nil where the head is whole.
-    public private(set) var ownVocabulary: (ids: Range<Int>, group: ProcessGroup)?
+    /// What of the vocabulary this rank reads and scores; nil where embedding and head are whole.
+    public var vocabularyPart: VocabularyPart? { embedding.part }
     private let rotary: RotaryPositions
 
     /// Takes the decoder's parameters and, unless tied, the head's from the scope, by the configuration's names.
@@ -99,12 +99,10 @@ extension LanguageDecoder: DivisibleBlock {
         embedding.divide(over: tensor)
         // A tied head's matrix is the table.
         if head.weight !== embedding.weight { head.divideOutput(over: tensor) }
-        ownVocabulary = head.weight.partition?.ranges[tensor.group.rank].first.map { ($0, tensor.group) }
     }
 
     public func unite() {
         embedding.unite()
         head.unite()
-        ownVocabulary = nil
     }
 }

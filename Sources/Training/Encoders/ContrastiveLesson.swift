@@ -26,6 +26,7 @@ final class ContrastiveLesson: EncoderLesson {
     private let resolution: FixedResolution
     private let input: TextTowerInput
     private let contrast: Recipe.Objective.Contrast
+    private let negatives: Recipe.Objective.Negatives
 
     /// - Parameter folder: with the tokenizer and `preprocessor_config.json`.
     init(
@@ -34,6 +35,7 @@ final class ContrastiveLesson: EncoderLesson {
         self.design = design
         self.store = store
         contrast = objective.contrast ?? (design.kind == .siglip ? .sigmoid : .softmax)
+        negatives = objective.negatives
         resolution = try design.resolution(folder: folder)
         input = try TextTowerInput(
             Tokenizer.load(directory: folder.path), design.text, isPadded: design.kind == .siglip)
@@ -45,6 +47,19 @@ final class ContrastiveLesson: EncoderLesson {
     func loss(_ pictures: GeneratedPictures, from first: Int, _ batch: Recipe.Batch) throws -> EncoderLoss {
         let made = try self.batch(pictures, from: first, batch)
         return EncoderLoss(value: try loss(similarities(made)), counts: made.counts)
+    }
+
+    func step(
+        _ pictures: GeneratedPictures, from firsts: [Int], _ batch: Recipe.Batch, group: ProcessGroup,
+        threads: WorkerThreads
+    ) throws -> EncoderStep {
+        // Where there is one micro-batch, there is nobody else to be told from.
+        guard negatives == .step, batch.accumulation > 1 else {
+            return separateStep(pictures, from: firsts, batch)
+        }
+        let step = try ContrastiveStep(self, pictures, from: firsts, batch, group: group, threads: threads)
+        // All ranks find the same loss.
+        return EncoderStep(loss: group.isMain ? step.loss : 0, pass: step.pass)
     }
 
     /// Pictures of a micro-batch, at most.

@@ -12,6 +12,16 @@ protocol EncoderLesson: AnyObject {
     /// The mean loss of a micro-batch of pictures from a number on. Every thread may ask at the same time.
     func loss(_ pictures: GeneratedPictures, from first: Int, _ batch: Recipe.Batch) throws -> EncoderLoss
 
+    /// Begins a step: what each of this rank's micro-batches adds to it.
+    ///
+    /// - Parameters:
+    ///   - firsts: the number of the first picture of each of them. They are dealt out to ranks in turn, and every rank has
+    ///     as many.
+    func step(
+        _ pictures: GeneratedPictures, from firsts: [Int], _ batch: Recipe.Batch, group: ProcessGroup,
+        threads: WorkerThreads
+    ) throws -> EncoderStep
+
     /// Loss and accuracy on the first pictures.
     func scores(_ pictures: GeneratedPictures, count: Int, _ threads: WorkerThreads) throws -> EncoderScores
 
@@ -24,6 +34,38 @@ extension EncoderLesson {
     static var usualSize: Int { 32 }
 
     func pictures(_ batch: Recipe.Batch) -> Int { batch.maxSamples ?? Self.usualSize }
+
+    /// The mean over micro-batches that know nothing of each other.
+    func separateStep(
+        _ pictures: GeneratedPictures, from firsts: [Int], _ batch: Recipe.Batch
+    ) -> EncoderStep {
+        let share = 1 / Double(batch.accumulation)
+        return EncoderStep { [self] index in
+            let made = try loss(pictures, from: firsts[index], batch)
+            return EncoderPass(
+                outputs: [made.value], gradients: [try .scalar(share, device: made.value.device)],
+                loss: try made.value.item() * share, counts: made.counts)
+        }
+    }
+
+    func step(
+        _ pictures: GeneratedPictures, from firsts: [Int], _ batch: Recipe.Batch, group: ProcessGroup,
+        threads: WorkerThreads
+    ) throws -> EncoderStep {
+        separateStep(pictures, from: firsts, batch)
+    }
+}
+
+struct EncoderStep {
+    /// What this rank adds to the step's loss beside its micro-batches'.
+    var loss = 0.0
+    /// By the number of this rank's micro-batch. Every thread may ask at the same time.
+    var pass: (Int) throws -> EncoderPass
+
+    init(loss: Double = 0, pass: @escaping (Int) throws -> EncoderPass) {
+        self.loss = loss
+        self.pass = pass
+    }
 }
 
 /// A micro-batch's loss, and what it was made of.
@@ -44,7 +86,7 @@ struct EncoderPass {
     var outputs: [Tensor]
     /// Of the step's loss by the outputs.
     var gradients: [Tensor]
-    /// Its part of the step's loss; what several have together is nobody's.
+    /// Its part of the step's loss.
     var loss: Double
     var counts: EncoderCounts
 }

@@ -155,32 +155,21 @@ public final class EncoderTrainer: RecipeTrainer {
     private func learn(
         _ stage: Recipe.Stage, _ optimizer: Optimizer, _ pictures: GeneratedPictures, rate: Double
     ) throws -> StepReport {
-        let share = 1 / Double(stage.batch.accumulation), leaves = optimizer.leaves
+        let leaves = optimizer.leaves
         guard let stream = optimizer.stream else { preconditionFailure("whole parameters have a stream") }
         let size = lesson.pictures(stage.batch), first = state.cursor.next
         let firsts = stride(from: group.rank, to: stage.batch.accumulation, by: group.size).map { first + $0 * size }
         try optimizer.zeroGradients()
-        // One micro-batch is all there is: then there is nobody else to be told from.
-        let isShared = recipe.objective?.negatives == .step && stage.batch.accumulation > 1
-        let contrast = try (isShared ? lesson as? ContrastiveLesson : nil).map {
-            try ContrastiveStep($0, pictures, from: firsts, stage.batch, group: group, threads: threads)
-        }
-        let pass = { [lesson] (index: Int) throws -> EncoderPass in
-            if let contrast { return try contrast.pass(index) }
-            let made = try lesson.loss(pictures, from: firsts[index], stage.batch)
-            return EncoderPass(
-                outputs: [made.value], gradients: [try .scalar(share, device: made.value.device)],
-                loss: try made.value.item() * share, counts: made.counts)
-        }
+        let step = try lesson.step(pictures, from: firsts, stage.batch, group: group, threads: threads)
         /// Loss, pictures, patches and words.
-        var sums = [group.isMain ? contrast?.loss ?? 0 : 0, 0, 0, 0]
+        var sums = [step.loss, 0, 0, 0]
         for start in stride(from: 0, to: firsts.count, by: threads.count) {
             let end = min(start + threads.count, firsts.count)
             defer { stream.leave() }
             try stream.begin(places: end - start, isLast: end == firsts.count)
             let parts = try threads.map(end - start) { index in
                 try withGradient {
-                    let made = try pass(start + index)
+                    let made = try step.pass(start + index)
                     // Of a tower that does not learn nothing goes back.
                     let learned = made.outputs.indices.filter { made.outputs[$0].requiresGradient }
                     if !learned.isEmpty {

@@ -22,12 +22,8 @@ extension Optimizer.Group {
         try OrthogonalMomentum.follow(mean, gradient)
         try decay(options)
         // All matrices of a model at once would need as much memory as a moment.
-        let directions =
-            layout == .whole ? nil : try gathered(OrthogonalMomentum.direction(mean, gradient))
-        let own = slots.filter { slot in
-            let isElsewhere = slot.range.clamped(to: share).isEmpty
-            return slot.isInPieces || !isElsewhere
-        }
+        let directions = layout == .whole ? nil : try gathered(OrthogonalMomentum.direction(mean, gradient))
+        let own = slots.filter { $0.isInPieces || !$0.range.clamped(to: share).isEmpty }
         try OrthogonalMomentum.updates(own.map(\.parameter.wholeShape)) { index in
             let slot = own[index]
             func part(_ flat: Tensor) throws -> Tensor { try flat.slice(0, slot.range).view(slot.shape) }

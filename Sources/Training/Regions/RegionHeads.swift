@@ -83,10 +83,11 @@ final class RegionHeads {
 
     /// What the heads tell, for logs.
     enum Lesson: String, CaseIterable {
-        case kind, color, edges, writing, worth, begins, placedKind = "placed_kind", placedColor =
-            "placed_color", value, place,
-            count, name, lettersBefore = "letters_before", look, asked, askedValue = "asked_value", order,
-            lettersWritten = "letters_written"
+        // Of the tower's features, of the decoder's places, and of tokens that look.
+        case kind, color, edges, writing, worth, begins
+        case placedKind = "placed_kind", placedColor = "placed_color", value, place, count, name
+        case lettersBefore = "letters_before"
+        case look, asked, askedValue = "asked_value", order, lettersWritten = "letters_written"
 
         /// Whether it is told of tokens that look, not of places.
         var isOfLooks: Bool {
