@@ -182,7 +182,7 @@ let package = Package(
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"], swiftSettings: optimised),
         // A device for tests, where there is no GPU.
         .target(
-            name: "CStandInDevice", path: "Tests/StandInDevice",
+            name: "CStandInDevice", dependencies: ["CTorch"], path: "Tests/StandInDevice",
             cxxSettings: [.unsafeFlags(torchCompilerFlags)], linkerSettings: [.unsafeFlags(torchLinkerFlags)]),
         .target(
             name: "TestSupport", dependencies: ["Safetensors", "Goldens"], path: "Tests/TestSupport",

@@ -1,7 +1,10 @@
 // Attention of packed, variable-length sequences: one node of the graph, however many segments there are.
 #include "include/ct_attention.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <deque>
 
 #include "kernels.h"
 #include "shim.h"
@@ -112,6 +115,74 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
     }
 };
 
+/// Kernels that take all segments at once, where the device has them.
+enum class Kernel { none, flash, efficient };
+
+bool has_own_kernel(const char *operation, const at::Tensor &like) {
+    const auto found = c10::Dispatcher::singleton().findSchema({operation, ""});
+    return found && found->hasKernelForDispatchKey(c10::legacyExtractDispatchKey(like.key_set()));
+}
+
+/// libtorch knows what the device's generation, the type and the head size allow; asked as for one sequence with as many
+/// key-value heads as heads.
+Kernel kernel_for(const at::Tensor &q) {
+    if (!has_own_kernel("aten::_fused_sdp_choice", q)) return Kernel::none;
+    const at::Tensor one = rows(q, 0, q.size(0));
+    // In the order of at::SDPBackend: without one, flash, efficient, cuDNN.
+    const int64_t choice = at::_fused_sdp_choice(one, one, one);
+    const bool half = q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf;
+    if (choice == 1 || choice == 3) {
+        const bool fits = half && q.size(2) % 8 == 0 && q.size(2) <= 256;
+        return fits && has_own_kernel("aten::_flash_attention_forward", q) ? Kernel::flash : Kernel::none;
+    }
+    return choice == 2 && has_own_kernel("aten::_efficient_attention_forward", q) ? Kernel::efficient : Kernel::none;
+}
+
+/// Offsets on the device. All layers of a pass ask for the same ones.
+at::Tensor placed(const std::vector<int64_t> &offsets, c10::Device device) {
+    struct Placed {
+        std::vector<int64_t> offsets;
+        at::Tensor tensor;
+    };
+    // A pass has those of the tower and of the decoder, and of keys where they are others.
+    static thread_local std::deque<Placed> recent;
+    for (const Placed &known : recent) {
+        if (known.tensor.device() == device && known.offsets == offsets) return known.tensor;
+    }
+    const c10::InferenceMode kept_for_gradients(false);
+    const std::vector<int32_t> narrow(offsets.begin(), offsets.end());
+    recent.push_front({offsets, at::tensor(narrow, at::kInt).to(device)});
+    if (recent.size() > 6) recent.pop_back();
+    return recent.front().tensor;
+}
+
+int64_t longest(const std::vector<int64_t> &offsets) {
+    int64_t most = 0;
+    for (size_t i = 1; i < offsets.size(); i++) most = std::max(most, offsets[i] - offsets[i - 1]);
+    return most;
+}
+
+/// All segments in one kernel, whose causal masks are aligned at the ends, as ours; libtorch records its gradients.
+at::Tensor all_at_once(
+    Kernel kernel, const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const Segments &s) {
+    const at::Tensor q_offsets = placed(s.queries, query.device()), k_offsets = placed(s.keys, query.device());
+    const auto dense = [](const at::Tensor &x) { return x.stride(2) == 1 ? x : x.contiguous(); };
+    const at::Tensor q = dense(query), k = dense(key), v = dense(value);
+    if (kernel == Kernel::flash) {
+        return std::get<0>(at::_flash_attention_forward(
+            q, k, v, q_offsets, k_offsets, longest(s.queries), longest(s.keys), /*dropout_p=*/0.0, s.causal,
+            /*return_debug_mask=*/false, s.scale));
+    }
+    const bool learns = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+    constexpr int64_t no_mask = 0, causal_from_lower_right = 2;
+    return std::get<0>(at::_efficient_attention_forward(
+                           q.unsqueeze(0), repeat_heads(k, q.size(1)).unsqueeze(0),
+                           repeat_heads(v, q.size(1)).unsqueeze(0), /*bias=*/std::nullopt, q_offsets, k_offsets,
+                           longest(s.queries), longest(s.keys), /*dropout_p=*/0.0,
+                           s.causal ? causal_from_lower_right : no_mask, /*compute_log_sumexp=*/learns, s.scale))
+        .squeeze(0);
+}
+
 /// Any device: libtorch's own choice of kernel for each segment, recorded by its own nodes.
 at::Tensor segment_by_segment(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const Segments &s) {
     std::vector<at::Tensor> parts;
@@ -154,6 +225,8 @@ extern "C" ct_tensor ct_packed_attention(
         if (q.is_meta() || q.size(0) == 0) return at::empty_like(q, at::MemoryFormat::Contiguous);
         const bool kernels = q.is_cpu() && q.scalar_type() != at::kDouble && q.stride(2) == 1 && k.stride(2) == 1 &&
                              v.stride(2) == 1;
-        return kernels ? PackedAttention::apply(q, k, v, s) : segment_by_segment(q, k, v, s);
+        if (kernels) return PackedAttention::apply(q, k, v, s);
+        const Kernel kernel = q.is_cpu() ? Kernel::none : kernel_for(q);
+        return kernel == Kernel::none ? segment_by_segment(q, k, v, s) : all_at_once(kernel, q, k, v, s);
     });
 }

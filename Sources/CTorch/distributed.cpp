@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "device_collectives.h"
 #include "shim.h"
 
 using namespace omma;
@@ -25,7 +26,11 @@ struct StoreHandle {
 
 struct GroupHandle {
     c10::intrusive_ptr<c10d::ProcessGroupGloo> group;
-    int32_t size;
+    c10::intrusive_ptr<c10d::Store> store;
+    int32_t rank, size;
+    /// Null before somebody asked, and where the group reaches no GPUs.
+    std::unique_ptr<DeviceConnection> devices;
+    bool asked = false;
 };
 
 c10d::Store &store_of(ct_store store) { return *reinterpret_cast<StoreHandle *>(store)->store; }
@@ -60,6 +65,16 @@ at::Tensor checked(ct_tensor handle) {
     TORCH_CHECK(tensor.defined() && tensor.is_contiguous(), "collective operations take contiguous tensors");
     // Operations below know nothing of gradients.
     return tensor.detach();
+}
+
+/// What takes the tensor to the other members: null for the CPU's.
+DeviceConnection *devices_for(ct_group group, const at::Tensor &tensor) {
+    if (tensor.is_cpu()) return nullptr;
+    DeviceConnection *devices = group_of(group).devices.get();
+    TORCH_CHECK(
+        devices != nullptr && devices->device() == tensor.device(), "the processes are not connected from ",
+        tensor.device(), " to each other");
+    return devices;
 }
 
 void wait(const c10::intrusive_ptr<c10d::Work> &work, int64_t timeout_ms) {
@@ -160,9 +175,9 @@ ct_group ct_group_create(
             interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
             : address ? c10d::ProcessGroupGloo::createDeviceForHostname(address)
                       : c10d::ProcessGroupGloo::createDefaultDevice());
-        auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(
-            reinterpret_cast<StoreHandle *>(store)->store, rank, size, std::move(options));
-        result = new GroupHandle{std::move(group), size};
+        auto &place = reinterpret_cast<StoreHandle *>(store)->store;
+        auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(place, rank, size, std::move(options));
+        result = new GroupHandle{std::move(group), place, rank, size};
     });
     return reinterpret_cast<ct_group>(result);
 }
@@ -175,9 +190,24 @@ void ct_group_release(ct_group group) {
     }
 }
 
+int32_t ct_group_reaches(ct_group group, ct_device where, int64_t timeout_ms, bool *reaches, ct_error *error) {
+    return guarded(error, [&] {
+        GroupHandle &own = group_of(group);
+        const c10::Device wanted = device(where);
+        if (!own.asked) {
+            own.asked = true;
+            own.devices = DeviceConnection::meet(*own.store, own.rank, own.size, wanted, milliseconds(timeout_ms));
+        }
+        *reaches = own.devices != nullptr && own.devices->device() == wanted;
+    });
+}
+
 int32_t ct_group_all_reduce(ct_group group, ct_tensor tensor, int32_t operation, int64_t timeout_ms, ct_error *error) {
     return guarded(error, [&] {
         std::vector<at::Tensor> tensors = {checked(tensor)};
+        if (auto *devices = devices_for(group, tensors[0])) {
+            return devices->all_reduce(tensors[0], operation, milliseconds(timeout_ms));
+        }
         auto options = limited<c10d::AllreduceOptions>(timeout_ms);
         options.reduceOp = operation == CT_MINIMUM ? c10d::ReduceOp::MIN
                            : operation == CT_MAXIMUM ? c10d::ReduceOp::MAX
@@ -189,6 +219,9 @@ int32_t ct_group_all_reduce(ct_group group, ct_tensor tensor, int32_t operation,
 int32_t ct_group_broadcast(ct_group group, ct_tensor tensor, int32_t root, int64_t timeout_ms, ct_error *error) {
     return guarded(error, [&] {
         std::vector<at::Tensor> tensors = {checked(tensor)};
+        if (auto *devices = devices_for(group, tensors[0])) {
+            return devices->broadcast(tensors[0], root, milliseconds(timeout_ms));
+        }
         auto options = limited<c10d::BroadcastOptions>(timeout_ms);
         options.rootRank = root;
         wait(group_of(group).group->broadcast(tensors, options), timeout_ms);
@@ -198,10 +231,12 @@ int32_t ct_group_broadcast(ct_group group, ct_tensor tensor, int32_t root, int64
 int32_t ct_group_all_gather(
     ct_group group, ct_tensor output, ct_tensor input, int64_t timeout_ms, ct_error *error) {
     return guarded(error, [&] {
+        const at::Tensor own = checked(input), all = checked(output);
+        if (auto *devices = devices_for(group, own)) {
+            return devices->all_gather(all, own, milliseconds(timeout_ms));
+        }
         // Gloo wants one row of the output for each member.
-        const int64_t size = group_of(group).size;
-        auto from = checked(input).view({1, -1});
-        auto to = checked(output).view({size, -1});
+        auto from = own.view({1, -1}), to = all.view({group_of(group).size, -1});
         wait(
             group_of(group).group->_allgather_base(to, from, limited<c10d::AllgatherOptions>(timeout_ms)), timeout_ms);
     });
@@ -211,6 +246,10 @@ int32_t ct_group_gather(
     ct_group group, ct_tensor output, ct_tensor input, int32_t root, int64_t timeout_ms, ct_error *error) {
     return guarded(error, [&] {
         std::vector<at::Tensor> from = {checked(input).view({-1})};
+        if (auto *devices = devices_for(group, from[0])) {
+            const at::Tensor all = output == nullptr ? at::Tensor() : checked(output);
+            return devices->gather(all, from[0], root, milliseconds(timeout_ms));
+        }
         std::vector<std::vector<at::Tensor>> to;
         if (output != nullptr) to.push_back(checked(output).view({group_of(group).size, -1}).unbind(0));
         auto options = limited<c10d::GatherOptions>(timeout_ms);
@@ -223,6 +262,9 @@ int32_t ct_group_reduce_scatter(
     ct_group group, ct_tensor output, ct_tensor input, int64_t timeout_ms, ct_error *error) {
     return guarded(error, [&] {
         auto from = checked(input).view({-1}), to = checked(output).view({-1});
+        if (auto *devices = devices_for(group, from)) {
+            return devices->reduce_scatter(to, from, milliseconds(timeout_ms));
+        }
         wait(
             group_of(group).group->_reduce_scatter_base(to, from, limited<c10d::ReduceScatterOptions>(timeout_ms)),
             timeout_ms);
@@ -234,6 +276,9 @@ int32_t ct_group_all_to_all(
     int64_t timeout_ms, ct_error *error) {
     return guarded(error, [&] {
         auto from = checked(input), to = checked(output);
+        if (auto *devices = devices_for(group, from)) {
+            return devices->all_to_all(to, from, output_counts, input_counts, milliseconds(timeout_ms));
+        }
         const int32_t size = group_of(group).size;
         std::vector<int64_t> received(output_counts, output_counts + size), sent(input_counts, input_counts + size);
         wait(

@@ -10,6 +10,8 @@
 bool stand_in_device_is_there(void) { return false; }
 int64_t stand_in_device_operations(void) { return 0; }
 bool stand_in_device_opens_cuda(void) { return false; }
+int64_t stand_in_device_flash_attentions(void) { return 0; }
+int64_t stand_in_device_efficient_attentions(void) { return 0; }
 
 #else
 
@@ -27,6 +29,8 @@ bool stand_in_device_opens_cuda(void) { return false; }
 
 #include <atomic>
 
+#include "streams.h"
+
 namespace {
 
 constexpr c10::DeviceType kind = c10::DeviceType::MPS;
@@ -43,10 +47,21 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     c10::Stream getStream(c10::Device) const override { return c10::Stream(c10::Stream::DEFAULT, own); }
     c10::Stream getDefaultStream(c10::Device) const override { return c10::Stream(c10::Stream::DEFAULT, own); }
     c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
+    // Operations are done when they return, but for those of a stream from the pool.
+    c10::Stream getStreamFromGlobalPool(c10::Device, bool) const override {
+        return c10::Stream(c10::Stream::UNSAFE, own, stand_in::Streams::shared().add());
+    }
+    void *getStreamNativeHandle(const c10::Stream stream) const override {
+        return stand_in::Streams::shared().find(stream.id());
+    }
     void destroyEvent(void *, const c10::DeviceIndex) const noexcept override {}
-    void record(void **, const c10::Stream &, const c10::DeviceIndex, const c10::EventFlag) const override {}
+    void record(void **event, const c10::Stream &stream, const c10::DeviceIndex, const c10::EventFlag) const override {
+        *event = stand_in::Streams::shared().find(stream.id());
+    }
     void block(void *, const c10::Stream &) const override {}
-    bool queryEvent(void *) const override { return true; }
+    bool queryEvent(void *event) const override {
+        return event == nullptr || static_cast<stand_in::Stream *>(event)->pending == 0;
+    }
     c10::DeviceIndex deviceCount() const noexcept override { return 1; }
     bool queryStream(const c10::Stream &) const override { return true; }
     void synchronizeStream(const c10::Stream &) const override {}
@@ -195,6 +210,124 @@ at::Tensor attention(
         at::_scaled_dot_product_attention_math(query, key, value, mask, dropout, causal, {}, scale, grouped));
 }
 
+std::atomic<int64_t> flash_attentions{0}, efficient_attentions{0};
+
+/// The least that kernels of attention of a GPU must be given, and what they compute, by its definition: segments of
+/// [tokens, heads, size] between offsets, masks aligned at the ends.
+struct Packed {
+    at::Tensor query, key, value, mask;
+    int64_t heads, shared;
+
+    Packed(
+        const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor &q_offsets,
+        const at::Tensor &k_offsets, int64_t longest_q, int64_t longest_k, bool causal) {
+        TORCH_CHECK(q_offsets.device() == own && k_offsets.device() == own, "offsets are elsewhere");
+        TORCH_CHECK(q_offsets.scalar_type() == at::kInt && k_offsets.scalar_type() == at::kInt, "offsets are not int32");
+        TORCH_CHECK(q.stride(-1) == 1 && k.stride(-1) == 1 && v.stride(-1) == 1, "heads are not dense");
+        heads = q.size(1);
+        shared = heads / k.size(1);
+        const auto wide = [](const at::Tensor &x) { return seen_by_cpu(x).to(at::kDouble); };
+        query = wide(q);
+        key = wide(k).repeat_interleave(shared, 1);
+        value = wide(v).repeat_interleave(shared, 1);
+        mask = at::full({q.size(0), k.size(0)}, -std::numeric_limits<double>::infinity(), at::kDouble);
+        const at::Tensor a = seen_by_cpu(q_offsets), b = seen_by_cpu(k_offsets);
+        for (int64_t i = 0; i + 1 < a.size(0); i++) {
+            const int64_t q0 = a[i].item<int>(), q1 = a[i + 1].item<int>(), k0 = b[i].item<int>(), k1 = b[i + 1].item<int>();
+            TORCH_CHECK(q1 - q0 <= longest_q && k1 - k0 <= longest_k, "a segment is longer than the longest");
+            for (int64_t row = q0; row < q1; row++) {
+                const int64_t end = causal ? k1 - (q1 - 1 - row) : k1;
+                mask[row].slice(0, k0, end).zero_();
+            }
+        }
+    }
+
+    at::Tensor weights(double scale) const {
+        return (at::einsum("qhd,khd->hqk", {query, key}) * scale + mask).softmax(-1);
+    }
+    at::Tensor output(double scale) const { return at::einsum("hqk,khd->qhd", {weights(scale), value}); }
+
+    /// Of query, key and value.
+    std::array<at::Tensor, 3> gradients(const at::Tensor &given, double scale) const {
+        const at::Tensor w = weights(scale), d = seen_by_cpu(given).to(at::kDouble);
+        const at::Tensor dw = at::einsum("qhd,khd->hqk", {d, value});
+        const at::Tensor ds = w * (dw - (dw * w).sum(-1, true)) * scale;
+        const auto joined = [&](const at::Tensor &x) {
+            return x.view({x.size(0), x.size(1) / shared, shared, x.size(2)}).sum(2);
+        };
+        return {
+            at::einsum("hqk,khd->qhd", {ds, key}), joined(at::einsum("hqk,qhd->khd", {ds, query})),
+            joined(at::einsum("hqk,qhd->khd", {w, d}))};
+    }
+};
+
+at::Tensor there(const at::Tensor &tensor, at::ScalarType type) { return tensor.to(type).to(own); }
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> flash_attention(
+    const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &q_offsets,
+    const std::optional<at::Tensor> &k_offsets, int64_t longest_q, int64_t longest_k, double, bool causal, bool,
+    std::optional<double> scale, std::optional<int64_t>, std::optional<int64_t>, const std::optional<at::Tensor> &,
+    const std::optional<at::Tensor> &) {
+    flash_attentions++;
+    const auto type = query.scalar_type();
+    TORCH_CHECK(type == at::kHalf || type == at::kBFloat16, "FlashAttention only supports fp16 and bf16 data type");
+    TORCH_CHECK(query.dim() == 3 && query.size(2) % 8 == 0, "head size must be a multiple of 8");
+    const Packed packed(query, key, value, *q_offsets, *k_offsets, longest_q, longest_k, causal);
+    const at::Tensor nothing = there(at::empty({0}), at::kFloat);
+    return {there(packed.output(*scale), type), nothing, nothing, nothing, nothing};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_attention_backward(
+    const at::Tensor &given, const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const at::Tensor &,
+    const at::Tensor &, const at::Tensor &q_offsets, const at::Tensor &k_offsets, int64_t longest_q, int64_t longest_k,
+    double, bool causal, const at::Tensor &, const at::Tensor &, std::optional<double> scale, std::optional<int64_t>,
+    std::optional<int64_t>) {
+    const Packed packed(query, key, value, q_offsets, k_offsets, longest_q, longest_k, causal);
+    const auto [a, b, c] = packed.gradients(given, *scale);
+    const auto type = query.scalar_type();
+    return {there(a, type), there(b, type), there(c, type)};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt> efficient_attention(
+    const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &,
+    const std::optional<at::Tensor> &q_offsets, const std::optional<at::Tensor> &k_offsets,
+    std::optional<c10::SymInt> longest_q, std::optional<c10::SymInt> longest_k, double, int64_t mask, bool keeps_sums,
+    std::optional<double> scale, const std::optional<at::Tensor> &, std::optional<int64_t>) {
+    efficient_attentions++;
+    TORCH_CHECK(query.dim() == 4 && query.size(0) == 1, "cu_seqlen only supports batch_size=1");
+    TORCH_CHECK(query.size(2) == key.size(2), "as many key-value heads as heads");
+    // Causal masks from the upper left (1) are others than ours.
+    TORCH_CHECK(mask == 0 || mask == 2, "a mask of kind ", mask);
+    TORCH_CHECK(keeps_sums == query.requires_grad() || !query.requires_grad(), "gradients need the sums");
+    const int64_t most_q = longest_q->expect_int(), most_k = longest_k->expect_int();
+    const Packed packed(query[0], key[0], value[0], *q_offsets, *k_offsets, most_q, most_k, mask == 2);
+    const at::Tensor nothing = there(at::empty({0}), at::kFloat);
+    return {
+        there(packed.output(*scale).unsqueeze(0), query.scalar_type()), nothing, nothing, nothing, most_q, most_k};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> efficient_attention_backward(
+    const at::Tensor &given, const at::Tensor &query, const at::Tensor &key, const at::Tensor &value,
+    const std::optional<at::Tensor> &, const at::Tensor &, const std::optional<at::Tensor> &q_offsets,
+    const std::optional<at::Tensor> &k_offsets, c10::SymInt longest_q, c10::SymInt longest_k, const at::Tensor &, double,
+    const at::Tensor &, const at::Tensor &, int64_t mask, bool, std::optional<double> scale, std::optional<int64_t>,
+    std::optional<int64_t>, bool) {
+    const Packed packed(
+        query[0], key[0], value[0], *q_offsets, *k_offsets, longest_q.expect_int(), longest_k.expect_int(), mask == 2);
+    const auto [a, b, c] = packed.gradients(given[0], *scale);
+    const auto type = query.scalar_type();
+    return {
+        there(a.unsqueeze(0), type), there(b.unsqueeze(0), type), there(c.unsqueeze(0), type), at::Tensor()};
+}
+
+/// Half precision takes one kernel, and everything else the other, as on a GPU.
+int64_t choice(
+    const at::Tensor &query, const at::Tensor &, const at::Tensor &, const std::optional<at::Tensor> &, double, bool,
+    std::optional<double>, bool) {
+    const auto type = query.scalar_type();
+    return type == at::kHalf || type == at::kBFloat16 ? 1 : 2;
+}
+
 TORCH_LIBRARY_IMPL(aten, AutogradMPS, m) { m.impl("scaled_dot_product_attention", &attention); }
 
 TORCH_LIBRARY_IMPL(_, MPS, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&run>()); }
@@ -213,9 +346,17 @@ TORCH_LIBRARY_IMPL(aten, MPS, m) {
     m.impl("convolution_backward_overrideable", &convolution_backward);
     m.impl("unfold", &at::native::unfold);
     m.impl("scaled_dot_product_attention", &attention);
+    m.impl("_fused_sdp_choice", &choice);
+    m.impl("_flash_attention_forward", &flash_attention);
+    m.impl("_flash_attention_backward", &flash_attention_backward);
+    m.impl("_efficient_attention_forward", &efficient_attention);
+    m.impl("_efficient_attention_backward", &efficient_attention_backward);
 }
 
 }  // namespace
+
+int64_t stand_in_device_flash_attentions(void) { return flash_attentions; }
+int64_t stand_in_device_efficient_attentions(void) { return efficient_attentions; }
 
 bool stand_in_device_is_there(void) { return true; }
 int64_t stand_in_device_operations(void) { return operations; }

@@ -1,3 +1,4 @@
+import CStandInDevice
 import Testing
 import Torch
 
@@ -46,6 +47,35 @@ private func reference(
         for (one, other) in zip(a, b) {
             let found = try #require(one.gradient), wanted = try #require(other.gradient)
             #expect(try (found - wanted).abs().amax().item() < 1e-5)
+        }
+    }
+
+    /// One kernel for all segments, as GPUs have them: what it is given here is checked by one that stands in for it.
+    @Test(
+        .enabled(if: stand_in_device_is_there()), arguments: [DType.float32, .bfloat16],
+        [(true, 1), (true, 3), (false, 3)])
+    func kernelsForManySegmentsGetAllAtOnce(_ dtype: DType, _ form: (causal: Bool, shared: Int)) throws {
+        let queries = Segments(lengths: [5, 1, 0, 7]), keys = Segments(lengths: [5, 4, 2, 9])
+        func run(_ device: Device) throws -> [Tensor] {
+            let generator = try RandomGenerator(seed: 6)
+            let leaves = try [(queries.total, 2 * form.shared), (keys.total, 2), (keys.total, 2)].map { rows, heads in
+                try generator.normal([rows, heads, 16]).to(dtype).to(device)
+            }
+            let weights = try generator.normal([queries.total, 2 * form.shared, 16]).to(device)
+            for leaf in leaves { try leaf.setRequiresGradient(true) }
+            let output = try Tensor.packedAttention(
+                leaves[0], leaves[1], leaves[2], queries: queries, keys: keys, causal: form.causal, scale: 0.35)
+            #expect(output.device == device && output.dtype == dtype)
+            try (output.to(.float32) * weights).sum().backward()
+            return try [output] + leaves.map { try #require($0.gradient) }
+        }
+        let before = (stand_in_device_flash_attentions(), stand_in_device_efficient_attentions())
+        let found = try run(.mps)
+        #expect(dtype == .float32 || stand_in_device_flash_attentions() > before.0)
+        #expect(dtype == .bfloat16 || stand_in_device_efficient_attentions() > before.1)
+        for (one, other) in zip(found, try run(.cpu)) {
+            let difference = try (one.to(.cpu).to(.float32) - other.to(.float32)).abs().amax().item()
+            #expect(difference < (dtype == .float32 ? 1e-5 : 0.06))
         }
     }
 

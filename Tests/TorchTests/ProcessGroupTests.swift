@@ -1,3 +1,4 @@
+import CStandInDevice
 import Foundation
 import TestSupport
 import Testing
@@ -31,30 +32,45 @@ import Torch
         #expect(unsafeBitCast(handler, to: Int.self) != unsafeBitCast(SIG_DFL, to: Int.self))
     }
 
-    @Test(arguments: [2, 3, 4]) func operations(_ count: Int) throws {
+    @Test(arguments: [2, 3, 4]) func operations(_ count: Int) throws { try operations(count, on: .cpu) }
+
+    /// Ranks whose devices are connected, as NCCL connects GPUs, and others, that copy through the CPU's memory.
+    @Test(.enabled(if: stand_in_device_is_there()), arguments: [2, 3], [true, false])
+    func operationsOnDevices(_ count: Int, _ areConnected: Bool) throws {
+        stand_in_device_hold_ranks(areConnected)
+        defer { stand_in_device_release_ranks() }
+        let before = stand_in_device_collectives()
+        try operations(count, on: .mps, areConnected)
+        #expect(stand_in_device_collectives() - before == (areConnected ? 7 * count : 0))
+    }
+
+    private func operations(_ count: Int, on device: Device, _ areConnected: Bool = true) throws {
         let all = try ranks(count) { group -> [[Float]] in
+            func tensor(_ values: [Float]) throws -> Tensor { try Tensor(values).to(device) }
+            func zeros(_ shape: [Int]) throws -> Tensor { try Tensor.zeros(shape).to(device) }
+            #expect(try group.reaches(device) == areConnected)
             let own = Float(group.rank + 1)
-            let sum = try Tensor([own, 2 * own]), largest = try Tensor([own])
+            let sum = try tensor([own, 2 * own]), largest = try tensor([own])
             try group.allReduce(sum)
             try group.allReduce(largest, .maximum)
-            let first = try Tensor([own])
+            let first = try tensor([own])
             try group.broadcast(first, from: 1)
-            let gathered = try Tensor.zeros([count, 2])
-            try group.allGather(Tensor([own, -own]), into: gathered)
-            let part = try Tensor.zeros([2])
-            try group.reduceScatter(Tensor((0..<2 * count).map { Float($0) * own }), into: part)
-            let main = group.isMain ? try Tensor.zeros([count]) : nil
-            try group.gather(Tensor([own]), into: main)
+            let gathered = try zeros([count, 2])
+            try group.allGather(tensor([own, -own]), into: gathered)
+            let part = try zeros([2])
+            try group.reduceScatter(tensor((0..<2 * count).map { Float($0) * own }), into: part)
+            let main = group.isMain ? try zeros([count]) : nil
+            try group.gather(tensor([own]), into: main)
             try group.barrier()
             // Rank r sends i + 1 rows to rank i.
             var rows: [Float] = []
             for other in 0..<count { rows += Array(repeating: Float(10 * group.rank + other), count: other + 1) }
-            let exchanged = try Tensor.zeros([count * (group.rank + 1)])
+            let exchanged = try zeros([count * (group.rank + 1)])
             try group.allToAll(
-                Tensor(rows), sent: (1...count).map { $0 }, into: exchanged,
+                tensor(rows), sent: (1...count).map { $0 }, into: exchanged,
                 received: Array(repeating: group.rank + 1, count: count))
-            return try [sum, largest, first, gathered, part].map { try $0.floats() }
-                + [try main?.floats() ?? [], try exchanged.floats()]
+            return try [sum, largest, first, gathered, part].map { try $0.to(.cpu).floats() }
+                + [try main?.to(.cpu).floats() ?? [], try exchanged.to(.cpu).floats()]
         }
         let numbers = (1...count).map(Float.init), total = numbers.reduce(0, +)
         for (rank, result) in all.enumerated() {
@@ -71,6 +87,25 @@ import Torch
             for other in 0..<count { received += Array(repeating: Float(10 * other + rank), count: rank + 1) }
             #expect(values[6] == received)
         }
+    }
+
+    @Test(.enabled(if: stand_in_device_is_there())) func aDeviceThatNeverComesEndsTheOthersWait() throws {
+        stand_in_device_hold_ranks(true)
+        defer { stand_in_device_release_ranks() }
+        let all = try ranks(2, timeout: .seconds(20)) { group in
+            let x = try Tensor([1 as Float]).to(.mps)
+            try group.allReduce(x)
+            guard group.rank == 0 else { return try group.barrier() }
+            // The other one waits for something else.
+            let error = try #require(throws: ProcessGroupError.self) {
+                try group.allReduce(x, for: "adding up", timeout: .milliseconds(300))
+            }
+            #expect(error.description.contains("adding up") && error.description.contains("timed out after 300 ms"))
+            // It stays so: who came late would add up something else.
+            #expect(throws: ProcessGroupError.self) { try group.allReduce(x) }
+            try group.barrier()
+        }
+        for result in all { try result.get() }
     }
 
     @Test func halfPrecisionAndNumbers() throws {

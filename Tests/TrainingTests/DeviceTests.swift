@@ -129,20 +129,25 @@ struct DeviceTests {
         #expect(FileManager.default.fileExists(atPath: saved.path))
     }
 
-    /// What goes between ranks goes through the CPU's memory.
-    @Test(
-        "Two ranks learn there what one learns here, whatever they share",
-        arguments: [
-            ("", []), ("", ["sharding.kind=gradients"]),
-            ("", ["sharding.kind=full", "stages.second.memory={offload: optimizer}"]),
-            ("", ["sharding.kind=optimizer", "stages.first.memory={offload: optimizer}"]),
-            ("", ["sharding.kind=full", "stages.first.memory={recompute: [decoder]}"]),
-            (ParallelTests.dense, ["parallel={tensor: 2}"]), (ParallelTests.experts, ["parallel={expert: 2}"]),
-        ])
-    func ranks(_ model: String, _ overrides: [String]) throws {
+    private static let shared: [(model: String, overrides: [String])] = [
+        ("", []), ("", ["sharding.kind=gradients"]),
+        ("", ["sharding.kind=full", "stages.second.memory={offload: optimizer}"]),
+        ("", ["sharding.kind=optimizer", "stages.first.memory={offload: optimizer}"]),
+        ("", ["sharding.kind=full", "stages.first.memory={recompute: [decoder]}"]),
+        (ParallelTests.dense, ["parallel={tensor: 2}"]), (ParallelTests.experts, ["parallel={expert: 2}"]),
+    ]
+
+    /// What goes between ranks goes through the CPU's memory, or from device to device where they are connected.
+    @Test("Two ranks learn there what one learns here, whatever they share", arguments: shared, [false, true])
+    func ranks(_ shared: (model: String, overrides: [String]), _ areConnected: Bool) throws {
+        stand_in_device_hold_ranks(areConnected)
+        defer { stand_in_device_release_ranks() }
+        let (model, overrides) = shared
+        let before = stand_in_device_collectives()
         let here = try TemporaryFolder(), there = try TemporaryFolder(), models = model.isEmpty ? [] : [model]
         let alone = try #require(try train(rankRecipe(here, models), ranks: 1).first)
         let several = try train(rankRecipe(there, models + overrides + [Self.device]), ranks: 2)
+        #expect(!stand_in_device_is_there() || (stand_in_device_collectives() > before) == areConnected)
         #expect(several.count == 2 && several[0].losses.count == 4)
         for (a, b) in zip(several[0].losses, alone.losses) { #expect(abs(a - b) <= 1e-4 * abs(b), "\(overrides)") }
         for (a, b) in zip(several[0].norms, alone.norms) { #expect(abs(a - b) <= 1e-3 * abs(b), "\(overrides)") }

@@ -1,4 +1,5 @@
-/* Several processes that compute together: a store where they meet, and collective operations (c10d with Gloo). */
+/* Several processes that compute together: a store where they meet, and collective operations (c10d with Gloo, and NCCL between
+ * GPUs). */
 #pragma once
 
 #include "ct_tensor.h"
@@ -38,8 +39,41 @@ ct_group ct_group_create(
     ct_error *error);
 void ct_group_release(ct_group group);
 
-/* All members must call the same operations in the same order, with contiguous CPU tensors of the same shape and type.
- * Each waits until it is done, `timeout_ms` at most. */
+/* Whether the group takes tensors of `device` as they are: NCCL connects the GPUs of all its members then, each member's
+ * one. Found when first asked for, which all members must do at the same time; else tensors must go through the CPU. */
+int32_t ct_group_reaches(ct_group group, ct_device device, int64_t timeout_ms, bool *reaches, ct_error *error);
+
+/* The name under which GPUs meet. */
+typedef struct {
+    char bytes[128];
+} ct_unique_id;
+
+/* Functions of NCCL, as nccl.h declares them; they give 0, or the number of an error. */
+typedef struct {
+    int (*get_unique_id)(ct_unique_id *id);
+    int (*init_rank)(void **communicator, int size, ct_unique_id id, int rank);
+    int (*abort)(void *communicator);
+    int (*async_error)(void *communicator, int *error);
+    const char *(*error_string)(int error);
+    int (*group_start)(void);
+    int (*group_end)(void);
+    int (*all_reduce)(
+        const void *from, void *to, size_t count, int type, int operation, void *communicator, void *stream);
+    int (*broadcast)(const void *from, void *to, size_t count, int type, int root, void *communicator, void *stream);
+    int (*all_gather)(const void *from, void *to, size_t count, int type, void *communicator, void *stream);
+    int (*reduce_scatter)(
+        const void *from, void *to, size_t count, int type, int operation, void *communicator, void *stream);
+    int (*send)(const void *from, size_t count, int type, int member, void *communicator, void *stream);
+    int (*receive)(void *to, size_t count, int type, int member, void *communicator, void *stream);
+    /* Whether two members may have the same device, which NCCL refuses. */
+    bool shares_devices;
+} ct_collectives;
+
+/* Functions to use in the place of NCCL's from now on, for any device; NULL for NCCL again. They must stay valid. */
+void ct_collectives_use(const ct_collectives *functions);
+
+/* All members must call the same operations in the same order, with contiguous tensors of the same shape and type, all of
+ * the CPU or all of a device that the group reaches. Each waits until it is done, `timeout_ms` at most. */
 int32_t ct_group_all_reduce(ct_group group, ct_tensor tensor, int32_t operation, int64_t timeout_ms, ct_error *error);
 int32_t ct_group_broadcast(ct_group group, ct_tensor tensor, int32_t root, int64_t timeout_ms, ct_error *error);
 /* `output` has one `input` of each member after another. */

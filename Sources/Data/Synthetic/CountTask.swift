@@ -1,5 +1,13 @@
 import Media
 
+/// What a question that counts asks for: the objects of a colour, of a shape, of both, or all of them.
+public enum CountSubject: String, Sendable, Codable, CodingKeyRepresentable, CaseIterable {
+    case color
+    case shape
+    case kind
+    case all
+}
+
 /// Counting the objects of a colour, a shape, a kind, or all of them.
 enum CountTask {
     /// What is counted.
@@ -33,13 +41,20 @@ enum CountTask {
     }
 
     /// Objects for a question whose answer is `count`, with others around them.
-    static func plan(count: Int, colors: [NamedColor], using generator: inout SeededGenerator) -> (Query, [ObjectKind])
-    {
+    /// - Parameter weights: how often each subject is drawn, relative to the others.
+    static func plan(
+        count: Int, colors: [NamedColor], weights: [CountSubject: Double], using generator: inout SeededGenerator
+    ) -> (Query, [ObjectKind]) {
         let color = generator.element(of: colors)
         let shape = generator.element(of: ShapeKind.allCases)
-        let queries: [Query] = [.color(color), .shape(shape), .kind(ObjectKind(color: color, shape: shape)), .all]
+        let queries: [(Query, CountSubject)] = [
+            (.color(color), .color), (.shape(shape), .shape), (.kind(ObjectKind(color: color, shape: shape)), .kind),
+            (.all, .all),
+        ]
+        var drawn = queries.map { weights[$0.1, default: 0] }
         // Nothing at all would be an empty picture.
-        let query = queries[generator.index(weights: [3, 3, 3, count == 0 ? 0 : 2])]
+        if count == 0, drawn.dropLast().contains(where: { $0 > 0 }) { drawn[drawn.count - 1] = 0 }
+        let query = queries[generator.index(weights: drawn)].0
         let others = query == .all ? 0 : generator.integer(count == 0 ? 1...6 : 0...max(1, min(6, 10 - count)))
         var kinds: [ObjectKind] = []
         func random() -> ObjectKind {

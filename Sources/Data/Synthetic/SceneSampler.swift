@@ -15,7 +15,9 @@ struct SceneSampler {
         var kinds: [ObjectKind]
         switch task {
         case .count:
-            let plan = CountTask.plan(count: count, colors: colors, using: &generator)
+            let plan = CountTask.plan(
+                count: count, colors: colors, weights: options.counted ?? SyntheticOptions.defaultCounted,
+                using: &generator)
             (query, kinds) = (plan.0, plan.1)
         case .color: kinds = AttributeTask.planColor(of: color, colors: colors, using: &generator)
         case .shape: kinds = AttributeTask.planShape(colors: colors, using: &generator)

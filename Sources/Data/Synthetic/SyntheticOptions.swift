@@ -33,6 +33,10 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
     /// pictures: many questions teach more in the same time.
     public var questions = 3...5
 
+    /// How often each is what the first question of a counting task is about, relative to the others; those that are
+    /// missing are not drawn. `defaultCounted` if nil.
+    public var counted: [CountSubject: Double]?
+
     /// More than any scene holds.
     public static let allObjects = 20
     /// As many as a conversation may ask.
@@ -63,10 +67,16 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
         .text: 3, .count: 1, .color: 0.5, .shape: 0.5, .relation: 1, .box: 1, .chart: 1.5, .describe: 1,
     ]
 
+    public static let defaultCounted: [CountSubject: Double] = [.color: 3, .shape: 3, .kind: 3, .all: 2]
+
     /// - Throws: `SyntheticError.options` with the option, its value and what it may be.
     func validate() throws(SyntheticError) {
         guard weights.values.allSatisfy({ $0 >= 0 && $0.isFinite }), weights.values.contains(where: { $0 > 0 }) else {
             throw .options("task weights must not be negative, and one must be positive")
+        }
+        if let counted {
+            guard counted.values.allSatisfy({ $0 >= 0 && $0.isFinite }), counted.values.contains(where: { $0 > 0 })
+            else { throw .options("weights of what is counted must not be negative, and one must be positive") }
         }
         guard sides.lowerBound >= 96, sides.upperBound <= 2048 else {
             throw .options("sides of \(sides.lowerBound) to \(sides.upperBound) pixels are outside of 96 to 2048")

@@ -201,9 +201,24 @@ public final class ProcessGroup: @unchecked Sendable {
         throw ProcessGroupError.peers(rank: ownName, operation: name, failures: failures)
     }
 
-    /// Gives `body` the output, or where that is a GPU's a copy in the memory that connections read and write.
+    /// Whether connections take tensors of the device as they are. Of GPUs they do where NCCL connects those of all ranks;
+    /// else they read and write copies in the CPU's memory. All ranks must ask at the same time, as they do in operations
+    /// on tensors of the same device.
+    public func reaches(_ device: Device) throws -> Bool {
+        guard size > 1, device != .cpu else { return true }
+        var reaches = false
+        try perform("connecting the GPUs of all ranks", [], nil) { ct_group_reaches($0, device.raw, $1, &reaches, $2) }
+        return reaches
+    }
+
+    /// The tensor, or a copy where connections can read and write it.
+    private func within(reach tensor: Tensor) throws -> Tensor {
+        try reaches(tensor.device) ? tensor : tensor.to(.cpu)
+    }
+
+    /// Gives `body` the output, or a copy of it that connections can write.
     private func through(output: Tensor, _ body: (Tensor) throws -> Void) throws {
-        let here = size > 1 ? try output.to(.cpu) : output
+        let here = try within(reach: output)
         try body(here)
         if here !== output { try output.copy(from: here) }
     }
@@ -234,7 +249,7 @@ public final class ProcessGroup: @unchecked Sendable {
     ) throws {
         precondition(output.count == input.count * size && output.dtype == input.dtype, "room for all ranks")
         if size == 1 { return try output.copy(from: input.view(output.shape)) }
-        let input = try input.to(.cpu)
+        let input = try within(reach: input)
         try through(output: output) { output in
             try perform(name, [input, output], timeout) { ct_group_all_gather($0, output.handle, input.handle, $1, $2) }
         }
@@ -246,7 +261,7 @@ public final class ProcessGroup: @unchecked Sendable {
     ) throws {
         precondition((output != nil) == isMain, "rank 0 gets what all have")
         if size == 1, let output { return try output.copy(from: input.view(output.shape)) }
-        let input = try input.to(.cpu)
+        let input = try within(reach: input)
         guard let output else {
             return try perform(name, [input], timeout) { ct_group_gather($0, nil, input.handle, 0, $1, $2) }
         }
@@ -261,7 +276,7 @@ public final class ProcessGroup: @unchecked Sendable {
     ) throws {
         precondition(input.count == output.count * size && output.dtype == input.dtype, "a part for each rank")
         if size == 1 { return try output.copy(from: input.view(output.shape)) }
-        let input = try input.to(.cpu)
+        let input = try within(reach: input)
         try through(output: output) { output in
             try perform(name, [input, output], timeout) {
                 ct_group_reduce_scatter($0, output.handle, input.handle, $1, $2)
@@ -276,7 +291,7 @@ public final class ProcessGroup: @unchecked Sendable {
     ) throws {
         precondition(sent.count == size && received.count == size && output.dtype == input.dtype, "rows of each rank")
         if size == 1 { return try output.copy(from: input) }
-        let input = try input.to(.cpu)
+        let input = try within(reach: input)
         try through(output: output) { output in
             try perform(name, [input, output], timeout) { group, timeout, error in
                 withSizes(received) { received, _ in

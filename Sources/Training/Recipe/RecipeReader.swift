@@ -319,16 +319,8 @@ extension SyntheticOptions {
             }
             self.turns = turns
         }
-        if let tasks = try node.mapping("tasks") {
-            weights = [:]
-            for (name, weight) in try tasks.numbersByKey(in: 0...1e9) {
-                guard let task = SyntheticTask(rawValue: name) else {
-                    let known = SyntheticTask.allCases.map(\.rawValue).joined(separator: ", ")
-                    throw tasks.failure(name, "is not a task; use \(known)")
-                }
-                weights[task] = weight
-            }
-        }
+        weights = try node.weights("tasks", called: "a task") ?? weights
+        counted = try node.weights("counted", called: "what can be counted")
         if node.has("sides") {
             let ends = try node.numbers("sides", count: 2)
             guard let low = Int(exactly: ends[0]), let high = Int(exactly: ends[1]), low <= high else {
@@ -351,6 +343,25 @@ extension SyntheticOptions {
         maxObjects = try node.integer("max_objects", default: maxObjects, in: 1...Self.allObjects)
         try node.finish()
         do { _ = try SyntheticGenerator(self) } catch { throw node.failure("sides", "cannot be generated: \(error)") }
+    }
+}
+
+extension RecipeNode {
+    /// Reads `{text: 3, chart: 1}`; nil where the field is missing.
+    fileprivate func weights<Key: RawRepresentable<String> & CaseIterable & Hashable>(
+        _ field: String, called name: String
+    ) throws -> [Key: Double]? {
+        try mapping(field).map { node in
+            var weights: [Key: Double] = [:]
+            for (key, weight) in try node.numbersByKey(in: 0...1e9) {
+                guard let known = Key(rawValue: key) else {
+                    let all = Key.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw node.failure(key, "is not \(name); use \(all)")
+                }
+                weights[known] = weight
+            }
+            return weights
+        }
     }
 }
 
