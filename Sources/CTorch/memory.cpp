@@ -1,11 +1,13 @@
-// Counts what tensors on the CPU hold: exact, whatever the system's allocator keeps for itself.
+// Counts what tensors hold: exact, whatever the system's allocator keeps for itself.
 #include <c10/core/CPUAllocator.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <atomic>
 #include <mutex>
 #include <unordered_map>
 
 #include "include/ct_runtime.h"
+#include "shim.h"
 
 namespace {
 
@@ -69,6 +71,16 @@ struct CountingAllocator final : c10::Allocator {
     void copy_data(void *to, const void *from, size_t bytes) const override { default_copy_data(to, from, bytes); }
 };
 
+/// Null where the device's memory is nobody's to ask about, as the CPU's, or is not in use yet.
+c10::DeviceAllocator *allocator_of(ct_device where) {
+    const c10::DeviceType kind = omma::device(where).type();
+    if (kind == c10::DeviceType::CPU || kind == c10::DeviceType::Meta) return nullptr;
+    auto *allocator = dynamic_cast<c10::DeviceAllocator *>(c10::GetAllocator(kind));
+    return allocator != nullptr && allocator->initialized() ? allocator : nullptr;
+}
+
+c10::DeviceIndex index_of(ct_device where) { return static_cast<c10::DeviceIndex>(std::max(0, where.index)); }
+
 }  // namespace
 
 extern "C" {
@@ -85,5 +97,29 @@ int64_t ct_counted_memory(void) { return held.load(); }
 int64_t ct_peak_memory(void) { return peak.load(); }
 
 void ct_reset_peak(void) { peak.store(held.load()); }
+
+bool ct_device_memory(ct_device where, int64_t *held, int64_t *peak) {
+    ct_error error = {CT_OK, nullptr};
+    bool known = false;
+    omma::guarded(&error, [&] {
+        auto *allocator = allocator_of(where);
+        if (allocator == nullptr) return;
+        // The first is of all sizes together.
+        const auto bytes = allocator->getDeviceStats(index_of(where)).allocated_bytes[0];
+        *held = bytes.current;
+        *peak = bytes.peak;
+        known = true;
+    });
+    ct_error_free(&error);
+    return known;
+}
+
+void ct_device_reset_peak(ct_device where) {
+    ct_error error = {CT_OK, nullptr};
+    omma::guarded(&error, [&] {
+        if (auto *allocator = allocator_of(where)) allocator->resetPeakStats(index_of(where));
+    });
+    ct_error_free(&error);
+}
 
 }  // extern "C"

@@ -5,6 +5,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <torch/version.h>
@@ -82,7 +83,9 @@ bool ct_has_device(int32_t kind) {
 
 int32_t ct_synchronize(ct_device where, ct_error *error) {
     return guarded(error, [&] {
-        if (where.kind == CT_CUDA) at::detail::getCUDAHooks().deviceSynchronize(where.index < 0 ? 0 : where.index);
+        const c10::Device waited = device(where);
+        if (waited.is_cpu() || waited.is_meta()) return;
+        c10::impl::getDeviceGuardImpl(waited.type())->synchronizeDevice(waited.has_index() ? waited.index() : 0);
     });
 }
 

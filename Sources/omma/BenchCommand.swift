@@ -12,11 +12,17 @@ struct BenchCommand: ParsableCommand {
         abstract: "Measure a model of published shapes with random weights, beside what the machine allows.",
         discussion: "Benchmarks/compare runs this and a peer in turn and prints the ratio.")
 
-    @Flag(help: "Measure steps of training instead, of a model of 79.8 M parameters.")
+    @Flag(help: "Measure steps of training instead.")
     var train = false
 
-    @Option(help: "Shapes: \(shapes.joined(separator: ", ")).")
-    var config = "qwen2-vl-2b"
+    @Option(
+        help: """
+            Shapes: \(shapes.joined(separator: ", ")). (default: qwen2-vl-2b; with --train a model of 79.8 M parameters)
+            """)
+    var config: String?
+
+    @Option(help: "cpu, cuda, cuda:N or mps.")
+    var device = "cpu"
 
     @Option(help: "bf16 or f32.")
     var dtype = "bf16"
@@ -46,7 +52,7 @@ struct BenchCommand: ParsableCommand {
     var firstToken = false
 
     func validate() throws {
-        guard Self.shapes.contains(config) else { throw ValidationError("no shapes named '\(config)'") }
+        if let config, !Self.shapes.contains(config) { throw ValidationError("no shapes named '\(config)'") }
         guard DType(name: dtype)?.isFloatingPoint == true else { throw ValidationError("'\(dtype)' is no float type") }
         let unknown = chosenRows.filter { !allRows.contains($0) }
         guard unknown.isEmpty else {
@@ -68,24 +74,27 @@ struct BenchCommand: ParsableCommand {
 
     func run() throws {
         if train { return try runTraining() }
-        let preset = try Preset.named(config)
-        guard let configuration = try preset.family() as? Qwen2VLConfiguration, let type = DType(name: dtype) else {
-            return
-        }
+        let config = config ?? "qwen2-vl-2b"
+        guard let configuration = try Self.configuration(config), let type = DType(name: dtype) else { return }
+        let device = try Engine.device(named: device)
         Engine.threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
         let folder = weights.map { URL(filePath: $0) } ?? Self.cache.appending(path: "bench/\(config)-\(type)")
         let program = Bundle.main.executablePath ?? CommandLine.arguments[0]
         let bench = ModelBench(
-            configuration: configuration, name: config, dtype: type, runs: runs, weights: folder,
+            configuration: configuration, name: config, dtype: type, runs: runs, device: device, weights: folder,
             firstTokenCommand: [
                 program, "bench", "--first-token", "--config", config, "--dtype", dtype, "--weights", folder.path,
-                "--threads", "\(Engine.threads)",
+                "--threads", "\(Engine.threads)", "--device", self.device,
             ])
         if firstToken {
             print(try bench.firstToken())
             return
         }
         try show(bench.run(rows: chosenRows, progress: Self.progress))
+    }
+
+    private static func configuration(_ name: String) throws -> Qwen2VLConfiguration? {
+        try Preset.named(name).family() as? Qwen2VLConfiguration
     }
 
     private func runTraining() throws {
@@ -97,7 +106,12 @@ struct BenchCommand: ParsableCommand {
             memory.recomputed = [.visionTower, .decoder]
             memory.lossRows = 128
         }
-        let bench = TrainBench(dtype: type, runs: runs, memory: memory, threads: count, isLong: long)
+        let device = try Engine.device(named: device)
+        let preset = try config.flatMap { name in try Self.configuration(name).map { (name, $0) } }
+        // On a GPU one thread asks for everything, and one row holds the whole batch.
+        let bench = TrainBench(
+            preset, dtype: type, device: device, runs: runs, memory: memory, threads: device == .cpu ? count : 1,
+            isLong: long)
         try show(bench.run(rows: chosenRows, progress: Self.progress))
     }
 
@@ -105,7 +119,8 @@ struct BenchCommand: ParsableCommand {
 
     private func show(_ report: BenchReport) throws {
         if json { return print(String(decoding: try JSONEncoder().encode(report), as: UTF8.self)) }
-        print("\(report.program): \(report.config), \(report.dtype), \(report.threads) threads")
+        let place = report.device == "cpu" ? "\(report.threads) threads" : report.device
+        print("\(report.program): \(report.config), \(report.dtype), \(place)")
         print(
             String(
                 format: "limits: memory read %.1f GB/s, bf16 matmul %.0f GFLOP/s\n", report.limits.memoryRead,

@@ -24,10 +24,12 @@ int64_t stand_in_device_efficient_attentions(void) { return 0; }
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/unfold_native.h>
 #include <ATen/ops/view_native.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
 #include <atomic>
+#include <mutex>
 
 #include "streams.h"
 
@@ -84,15 +86,52 @@ struct MPSHooks final : at::MPSHooksInterface {
     bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
 };
 
-/// The CPU's memory under another name.
-struct Allocator final : c10::Allocator {
+/// The CPU's memory under another name, counted as GPUs count theirs.
+struct Allocator final : c10::DeviceAllocator {
+    struct Held {
+        c10::DataPtr memory;
+        int64_t bytes;
+    };
+    std::mutex mutex;
+    c10::CachingAllocator::Stat stat;
+
+    void add(int64_t bytes) {
+        const std::lock_guard lock(mutex);
+        if (bytes >= 0) {
+            stat.increase(bytes);
+        } else {
+            stat.decrease(-bytes);
+        }
+    }
+    static void free(void *context);
     c10::DataPtr allocate(size_t bytes) override {
         c10::DataPtr there = at::getCPUAllocator()->allocate(bytes);
         void *data = there.get();
-        return {data, new c10::DataPtr(std::move(there)), [](void *held) { delete static_cast<c10::DataPtr *>(held); }, own};
+        add(static_cast<int64_t>(bytes));
+        return {data, new Held{std::move(there), static_cast<int64_t>(bytes)}, &free, own};
+    }
+    bool initialized() override { return true; }
+    void emptyCache(c10::MempoolId_t) override {}
+    void recordStream(const c10::DataPtr &, c10::Stream) override {}
+    c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex) override {
+        const std::lock_guard lock(mutex);
+        c10::CachingDeviceAllocator::DeviceStats stats;
+        stats.allocated_bytes[0] = stat;
+        return stats;
+    }
+    void resetAccumulatedStats(c10::DeviceIndex) override {}
+    void resetPeakStats(c10::DeviceIndex) override {
+        const std::lock_guard lock(mutex);
+        stat.reset_peak();
     }
     void copy_data(void *to, const void *from, size_t bytes) const override { default_copy_data(to, from, bytes); }
 } allocator;
+
+void Allocator::free(void *context) {
+    const auto *held = static_cast<Held *>(context);
+    allocator.add(-held->bytes);
+    delete held;
+}
 
 /// The same memory as a tensor of the CPU.
 at::Tensor seen_by_cpu(const at::Tensor &tensor) {

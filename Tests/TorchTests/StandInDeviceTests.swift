@@ -19,6 +19,16 @@ import Torch
         #expect(try gradient(.mps) == gradient(.cpu))
     }
 
+    @Test func knowsWhatItHolds() throws {
+        let before = try #require(TensorMemory.use(on: .mps)).held
+        // Much more than other tests hold at the same time.
+        let x = try Tensor.empty([1 << 26], device: .mps)
+        let after = try #require(TensorMemory.use(on: .mps))
+        #expect(abs(after.held - before - x.byteCount) < x.byteCount / 4 && after.peak >= after.held)
+        #expect(TensorMemory.use(on: .meta) == nil && TensorMemory.use(on: .cuda(0)) == nil)
+        try Engine.synchronize(.mps)
+    }
+
     @Test func refusesToMix() throws {
         let here = try Tensor([1, 2] as [Float]), there = try here.to(.mps)
         let error = try #require(throws: TorchError.self) { try here + there }

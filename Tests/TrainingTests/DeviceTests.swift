@@ -191,6 +191,20 @@ struct DeviceTests {
         #expect(elsewhere.evaluations.count == 1)
     }
 
+    /// In a process of its own: elsewhere other tests hold memory there, too.
+    @Test("What a run needs there is counted", .enabled(if: stand_in_device_is_there())) func memory() async {
+        await #expect(processExitsWith: .success) {
+            let folder = try TemporaryFolder()
+            let loaded = try tinyRecipe(folder, [Self.device, "precision=f32"])
+            let trainer = try Trainer(loaded, resume: false, observer: Recorder())
+            let stage = try #require(try trainer.check(rows: 2).first)
+            let setup = try #require(stage.measuredSetup), pass = try #require(stage.measuredPass)
+            print("setup \(setup), planned \(stage.plannedSetup); pass \(pass), planned \(stage.plannedPass)")
+            #expect(abs(Double(setup) / stage.plannedSetup - 1) < 0.1)
+            #expect(abs(Double(pass) / stage.plannedPass - 1) < 0.3)
+        }
+    }
+
     @Test("A device that is not there is named before anything runs")
     func absent() throws {
         let folder = try TemporaryFolder()

@@ -26,6 +26,11 @@ int64_t ct_counted_memory(void);
 int64_t ct_peak_memory(void);
 void ct_reset_peak(void);
 
+/* What tensors hold on a device that is not the CPU, and held at most since `ct_device_reset_peak`, in bytes. False where
+ * the device does not count. */
+bool ct_device_memory(ct_device device, int64_t *held, int64_t *peak);
+void ct_device_reset_peak(ct_device device);
+
 ct_generator ct_generator_create(uint64_t seed, ct_device device, ct_error *error);
 void ct_generator_release(ct_generator generator);
 /* The generator's state as a byte tensor. */

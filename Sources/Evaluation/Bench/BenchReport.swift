@@ -45,6 +45,7 @@ public struct BenchReport: Sendable, Codable {
     public var program: String
     public var config: String
     public var dtype: String
+    public var device: String
     public var threads: Int
     public var limits: Limits
     public var rows: [Row]

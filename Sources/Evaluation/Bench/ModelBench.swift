@@ -18,19 +18,21 @@ public struct ModelBench {
     public var name: String
     public var dtype: DType
     public var runs: Int
+    public var device: Device
     /// A folder with `model.safetensors` of random weights; made once if missing.
     public var weights: URL
     /// How to start a process that runs `firstToken()` and prints the token.
     public var firstTokenCommand: [String]
 
     public init(
-        configuration: Qwen2VLConfiguration, name: String, dtype: DType, runs: Int, weights: URL,
+        configuration: Qwen2VLConfiguration, name: String, dtype: DType, runs: Int, device: Device = .cpu, weights: URL,
         firstTokenCommand: [String]
     ) {
         self.configuration = configuration
         self.name = name
         self.dtype = dtype
         self.runs = runs
+        self.device = device
         self.weights = weights
         self.firstTokenCommand = firstTokenCommand
     }
@@ -39,7 +41,7 @@ public struct ModelBench {
     public func run(rows: [String], progress: (String) -> Void) throws -> BenchReport {
         try makeWeights(progress)
         progress("measuring the machine's limits")
-        var limits = try BenchReport.Limits.measure()
+        var limits = try BenchReport.Limits.measure(device)
         var results: [String: [Double]] = [:]
         let shapes = BenchShapes(configuration, dtype)
         try withoutGradient {
@@ -59,11 +61,13 @@ public struct ModelBench {
                 }
             }
         }
-        results["peak_memory"] = [Self.peakMemory()]
+        results["peak_memory"] = [Self.peakMemory(device)]
         progress("measuring the machine's limits again")
-        limits = limits.best(try BenchReport.Limits.measure())
+        limits = limits.best(try BenchReport.Limits.measure(device))
         return BenchReport(
-            program: "omma", config: name, dtype: dtype.description, threads: Engine.threads, limits: limits,
+            program: "omma", config: name, dtype: dtype.description, device: device.description,
+            threads: Engine.threads,
+            limits: limits,
             rows: rows.compactMap { row in results[row].map { shapes.row(row, $0, limits) } })
     }
 
@@ -73,7 +77,7 @@ public struct ModelBench {
         _ = try step(model, ids(16), from: 0, model.decoder.makeCache())
         return try (0..<runs).map { _ in
             let cache = model.decoder.makeCache()
-            return Double(tokens) / (try seconds { _ = try step(model, ids(tokens), from: 0, cache) })
+            return Double(tokens) / (try seconds(on: device) { _ = try step(model, ids(tokens), from: 0, cache) })
         }
     }
 
@@ -84,7 +88,7 @@ public struct ModelBench {
             cache.truncate(to: depth)
             var token: Int32 = 1
             return Double(Self.decodedTokens)
-                / (try seconds {
+                / (try seconds(on: device) {
                     for index in 0..<Self.decodedTokens {
                         token = try step(model, [token], from: depth + index, cache)
                     }
@@ -94,7 +98,7 @@ public struct ModelBench {
 
     private func tower(_ model: VisionLanguageModel, _ width: Int, _ height: Int) throws -> [Double] {
         guard let vision = model.vision, let item = try picture(width, height) else { return [] }
-        return try (0..<runs).map { _ in try seconds { _ = try vision.features([item], ForwardContext()) } }
+        return try (0..<runs).map { _ in try seconds(on: device) { _ = try vision.features([item], ForwardContext()) } }
     }
 
     private func startToFirstToken() throws -> [Double] {
@@ -155,7 +159,7 @@ public struct ModelBench {
 
     private func loadModel() throws -> VisionLanguageModel {
         let checkpoint = try SafetensorsCheckpoint(directory: weights.path)
-        return try configuration.makeModel(ParameterStore(.checkpoint(checkpoint, .fail), dtype: dtype))
+        return try configuration.makeModel(ParameterStore(.checkpoint(checkpoint, .fail), dtype: dtype, device: device))
     }
 
     /// Brings the mapped file into memory, so that no row pays for it.
@@ -188,8 +192,9 @@ public struct ModelBench {
             })
     }
 
-    /// The largest resident size of this process so far, in GB.
-    static func peakMemory() -> Double {
+    /// The largest resident size of this process so far, in GB; on a GPU, the most that its tensors held.
+    static func peakMemory(_ device: Device) -> Double {
+        if device != .cpu, let use = TensorMemory.use(on: device) { return Double(use.peak) / 1e9 }
         var usage = rusage()
         #if os(macOS)
             getrusage(RUSAGE_SELF, &usage)

@@ -1,5 +1,5 @@
 import Foundation
-import Models
+public import Models
 import NN
 public import Torch
 public import Training
@@ -17,7 +17,10 @@ public struct TrainBench {
     /// A single one, for what long rows need of memory.
     private static let long = [(tokens: 4096, rows: 32, columns: 32)]
 
+    /// A model of published shapes in the place of that one.
+    public var preset: (name: String, configuration: Qwen2VLConfiguration)?
     public var dtype: DType
+    public var device: Device
     public var runs: Int
     public var memory: Recipe.Memory
     /// Micro-batches that are computed at the same time, by one thread each.
@@ -25,7 +28,12 @@ public struct TrainBench {
     /// One conversation of 4,096 tokens in place of eight short ones.
     public var isLong: Bool
 
-    public init(dtype: DType, runs: Int, memory: Recipe.Memory, threads: Int, isLong: Bool = false) {
+    public init(
+        _ preset: (name: String, configuration: Qwen2VLConfiguration)? = nil, dtype: DType, device: Device = .cpu,
+        runs: Int, memory: Recipe.Memory, threads: Int, isLong: Bool = false
+    ) {
+        self.preset = preset
+        self.device = device
         self.isLong = isLong
         self.dtype = dtype
         self.runs = runs
@@ -35,8 +43,9 @@ public struct TrainBench {
 
     public func run(rows: [String], progress: (String) -> Void) throws -> BenchReport {
         let reader = try ConfigurationReader(json: Self.configuration, file: "the benchmark's model")
-        let configuration = try Qwen2VLConfiguration(reader)
-        let model = try configuration.makeModel(ParameterStore(.random(seed: 1), dtype: .float32, writable: true))
+        let configuration = try preset?.configuration ?? Qwen2VLConfiguration(reader)
+        let model = try configuration.makeModel(
+            ParameterStore(.random(seed: 1), dtype: .float32, device: device, writable: true))
         let parameters = model.store.parameters.reduce(0) { $0 + $1.count }
         progress("\((Double(parameters) / 1e6).formatted(.number.precision(.fractionLength(1)))) M parameters")
         let optimizer = try Optimizer(
@@ -48,15 +57,15 @@ public struct TrainBench {
         var times: [Double] = []
         for run in 0...runs {
             var report: StepReport?
-            let time = try seconds { report = try step(batch, rate: 1e-5, clip: 1) }
+            let time = try seconds(on: device) { report = try step(batch, rate: 1e-5, clip: 1) }
             // The first run compiles kernels.
             if run > 0 { times.append(time) }
             if let report { progress("loss \(report.loss), \(time) s") }
         }
-        let peak = ModelBench.peakMemory()
+        let peak = ModelBench.peakMemory(device)
         // Not before: its buffers would count as memory of the training.
         progress("measuring the machine's limits")
-        let limits = try BenchReport.Limits.measure().best(BenchReport.Limits.measure())
+        let limits = try BenchReport.Limits.measure(device).best(BenchReport.Limits.measure(device))
 
         let shapes = BenchShapes(configuration, dtype)
         let work = sequences.reduce(0) { sum, sequence in
@@ -76,8 +85,8 @@ public struct TrainBench {
             BenchReport.Row("train_peak_memory", unit: "GB", runs: [peak], limit: state, lowerIsBetter: true),
         ]
         return BenchReport(
-            program: "omma", config: isLong ? "qwen2-vl-80m, 4,096 tokens" : "qwen2-vl-80m", dtype: dtype.description,
-            threads: threads, limits: limits,
+            program: "omma", config: (preset?.name ?? "qwen2-vl-80m") + (isLong ? ", 4,096 tokens" : ""),
+            dtype: dtype.description, device: device.description, threads: threads, limits: limits,
             rows: all.filter { rows.contains($0.name) })
     }
 

@@ -99,6 +99,7 @@ public struct RunHistory {
         let waited = steps.reduce(0) { $0 + ($1.waitedSeconds ?? 0) }
         if seconds > 0 { add("waiting for data", Format.percent(waited / seconds)) }
         add("memory at most", steps.compactMap(\.residentBytes).max().map(Format.bytes))
+        add("memory of the GPU at most", steps.compactMap(\.deviceBytes).max().map(Format.bytes))
         add("skipped steps", last?.skippedSteps.map(Format.grouped))
         add("skipped samples", last?.skippedSamples.map(Format.grouped))
         return rows

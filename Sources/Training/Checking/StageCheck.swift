@@ -41,7 +41,7 @@ public struct StageCheck: Sendable, Codable {
     public var samples: [Sample]
     /// The row that takes most memory of those that were packed.
     public var worstRow: RowShape
-    /// What the plan says for it on this machine, and what was counted; nil on GPUs, whose memory is not.
+    /// What the plan says for it on this machine, and what was counted; nil on a device that does not count.
     public var planned: MemoryPlan
     public var measuredSetup: Int?
     public var measuredPass: Int?
@@ -78,7 +78,9 @@ extension Trainer {
         let share = TrainedShare(stage, of: outline)
         func plan(_ row: RowShape) -> MemoryPlan {
             MemoryPlan(
-                row, outline, share, precision: recipe.precision, sharding: Sharding(devices: 1), isFused: true,
+                row, outline, share, precision: recipe.precision, sharding: Sharding(devices: 1),
+                isFused: model.store.device == .cpu,
+
                 keepsFrozenMasters: keepsFrozenMasters(index))
         }
         let first = batches.first { $0.microBatches.joined().contains { $0.sequence?.items.isEmpty == false } }
@@ -98,12 +100,13 @@ extension Trainer {
         }
 
         let worst = packed.indices.max { plan(rows[$0]).total < plan(rows[$1]).total }
-        var measured = 0
+        let device = model.store.device
+        var measured: Int?
         if let worst {
-            let held = TensorMemory.held
-            TensorMemory.resetPeak()
+            let held = TensorMemory.use(on: device)?.held
+            TensorMemory.resetPeak(on: device)
             _ = try runner.gradients(of: [packed[worst]])
-            measured = TensorMemory.peak - held
+            measured = TensorMemory.use(on: device).flatMap { use in held.map { use.peak - $0 } }
         }
         let worstRow = worst.map { rows[$0] } ?? RowShape([], outline)
         let samples = try packed.joined().prefix(2).compactMap { sample in
@@ -112,11 +115,12 @@ extension Trainer {
             }
         }
         let mean = RowShape(mean: rows)
-        let isCounted = model.store.device == .cpu
         let summary = summary(stage, runner)
         let element = recipe.precision.dtype.size
         // A run frees what the optimiser holds itself; here the next stage starts from it.
-        let setup = runner.setupBytes - runner.optimizer.names.reduce(0) { $0 + 4 * (masters[$1]?.count ?? 0) }
+        let extra = runner.optimizer.names.reduce(0) { sum, name in
+            masters[name].map { $0.device == device ? sum + 4 * $0.count : sum } ?? sum
+        }
         _ = try runner.optimizer.release()
         adapters?.detach()
         adapters = nil
@@ -126,9 +130,8 @@ extension Trainer {
             parts: summary.parts.map { StageCheck.Part(name: $0.part, learning: $0.learning, all: $0.all) },
             seen: seen, unusable: skipped.map { "\($0.id): \($0.message)" }, row: mean, rows: rows.count,
             surprises: stage.expect.map { StageCheck.surprises($0, mean) } ?? [], learning: learning, samples: samples,
-            worstRow: worstRow, planned: plan(worstRow), measuredSetup: isCounted ? setup : nil,
-            measuredPass: isCounted ? measured : nil,
-            secondsPerStep: learning.seconds, steps: stage.steps,
+            worstRow: worstRow, planned: plan(worstRow), measuredSetup: runner.setupBytes.map { $0 - extra },
+            measuredPass: measured, secondsPerStep: learning.seconds, steps: stage.steps,
             checkpointBytes: outline.count * element * (stage.average == nil ? 1 : 2)
                 + summary.learning * (stage.average == nil ? 12 : 16), problems: problems)
     }

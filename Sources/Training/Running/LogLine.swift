@@ -37,6 +37,8 @@ public struct LogLine: Codable, Sendable {
     /// The share of rows' tokens that hold something.
     public var filled: Double?
     public var residentBytes: Int?
+    /// What tensors hold at most on the GPU of rank 0.
+    public var deviceBytes: Int?
     public var waitedSeconds: Double?
     /// Of several ranks, in the last step: how much more the one with most to do has than the mean.
     public var imbalance: Double?

@@ -39,7 +39,7 @@ struct LogWindow {
     }
 
     /// The line for the log; `record` is the last step.
-    func line(_ record: StepRecord, utilisation: Double?, memory: Int?) -> LogLine {
+    func line(_ record: StepRecord, utilisation: Double?, memory: Int?, deviceMemory: Int?) -> LogLine {
         LogLine(
             event: "step", step: record.step, stage: record.stage, loss: meanLoss,
             gradientNorm: record.report.gradientNorm,
@@ -47,7 +47,8 @@ struct LogWindow {
             regionLosses: record.report.regionLosses.isEmpty ? nil : record.report.regionLosses, tokens: tokens,
             supervisedTokens: supervised, pictures: pictures, sources: sources.isEmpty ? nil : sources,
             tokensPerSecond: tokensPerSecond, picturesPerSecond: picturesPerSecond, utilisation: utilisation,
-            filled: filled, residentBytes: memory, waitedSeconds: waited, imbalance: record.report.imbalance,
+            filled: filled, residentBytes: memory, deviceBytes: deviceMemory, waitedSeconds: waited,
+            imbalance: record.report.imbalance,
             trainedSeconds: record.trainedSeconds, skippedSteps: record.skippedSteps,
             skippedSamples: record.skippedSamples)
     }

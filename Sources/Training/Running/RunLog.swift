@@ -3,6 +3,7 @@ internal import Hashing
 internal import Media
 internal import Safetensors
 public import Terminal
+internal import Torch
 
 /// Keeps what a run says: `log.jsonl`, the pictures of sample answers and TensorBoard events in its output folder, a
 /// progress bar on the terminal. A full disk costs log entries and never the run.
@@ -13,6 +14,10 @@ public final class RunLog: TrainingObserver {
     private var board: TensorBoardWriter?
     private var bar: ProgressBar?
     private var facts: RunFacts?
+    /// What computes, where that is not the CPU.
+    private var device: Device? {
+        facts?.machine.device.flatMap { Device(name: $0) }.flatMap { $0 == .cpu ? nil : $0 }
+    }
     /// Numbers since the last line, so that a line tells of all steps that it stands for.
     private var window = LogWindow()
     /// Pictures that TensorBoard has been given.
@@ -83,10 +88,12 @@ public final class RunLog: TrainingObserver {
         note += "  \(Format.rate(window.tokensPerSecond, unit: "token"))"
         if let utilisation { note += "  MFU \(Format.percent(utilisation, 1))" }
         if let filled = window.filled { note += "  rows \(Format.percent(filled, 0)) full" }
+        let deviceMemory = device.flatMap { TensorMemory.use(on: $0)?.peak }
+        if let deviceMemory { note += "  GPU \(Format.bytes(deviceMemory))" }
         bar?.update(to: record.stageStep, note: note)
         guard record.isLogged else { return }
         let memory = residentMemory()
-        write(window.line(record, utilisation: utilisation, memory: memory))
+        write(window.line(record, utilisation: utilisation, memory: memory, deviceMemory: deviceMemory))
         var scalars: [(String, Double)] = [
             ("train/loss", window.meanLoss), ("train/gradient_norm", record.report.gradientNorm),
             ("train/learning_rate", record.rate),
@@ -99,6 +106,7 @@ public final class RunLog: TrainingObserver {
         if let filled = window.filled { scalars.append(("speed/filled", filled)) }
         if let imbalance = record.report.imbalance { scalars.append(("speed/imbalance", imbalance)) }
         if let memory { scalars.append(("memory/resident_bytes", Double(memory))) }
+        if let deviceMemory { scalars.append(("memory/device_bytes", Double(deviceMemory))) }
         for (part, norm) in record.gradientNorms.sorted(by: { $0.key < $1.key }) {
             scalars.append(("gradient_norm/\(part)", norm))
         }

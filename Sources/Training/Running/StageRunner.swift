@@ -9,8 +9,9 @@ final class StageRunner {
     let stage: Recipe.Stage
     let optimizer: Optimizer
     let model: VisionLanguageModel
-    /// What tensors held when model and optimiser were ready; counted only while `TensorMemory` counts.
-    let setupBytes: Int
+    /// What tensors held on the model's device when model and optimiser were ready; nil where that is not known. On the CPU
+    /// they are counted only while `TensorMemory` counts.
+    let setupBytes: Int?
     private let training: TrainingStep
     private let cost: StepCost
     private let exchange: SampleExchange
@@ -84,7 +85,7 @@ final class StageRunner {
         training.loss = stage.loss
         training.dropPath = stage.dropPath
         self.training = training
-        setupBytes = TensorMemory.held
+        setupBytes = TensorMemory.use(on: model.store.device)?.held
         seed = recipe.stageSeed(index)
         let mixture = SampleMixture(try stage.data.opened(for: processor), seed: seed)
         let withRegions = heads != nil
