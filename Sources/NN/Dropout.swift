@@ -14,6 +14,14 @@ extension Tensor {
         return try self * kept * (1 / (1 - part))
     }
 
+    /// The same of some columns of `[…, count]`, which a rank has: those that one with all of them would leave out.
+    func droppingOut(_ part: Double, columns ranges: [Range<Int>], of count: Int) throws -> Tensor {
+        guard part > 0, let generator = DropoutRandom.generator else { return self }
+        let drawn = try generator.uniform(shape.dropLast() + [count])
+        let own = try Tensor.cat(ranges.map { try drawn.slice(rank - 1, $0) }, dimension: rank - 1)
+        return try self * own.ge(part).to(device).to(dtype) * (1 / (1 - part))
+    }
+
     /// Zeros in the place of a `part` of the segments (`[tokens, …]`, cut along the first dimension), the others scaled up
     /// to keep the mean: a residual branch that a picture or sequence goes around (stochastic depth, Huang et al. 2016).
     public func droppingPath(_ part: Double, of segments: Segments) throws -> Tensor {

@@ -24,10 +24,16 @@ public final class Linear {
     /// `[…, in]` gives `[…, out]`.
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
         guard let adapter = weight.adapter else { return try weight.product(x, bias?.tensor) }
-        guard let magnitude = adapter.magnitude else { return try weight.product(x, bias?.tensor) + adapter(x) }
-        let plain = try weight.product(x)
-        let adapted = try plain + adapter.turning(plain, x, weight, magnitude)
+        if adapter.magnitude == nil { return try weight.product(x, bias?.tensor) + adapter(x) }
+        let adapted = try adaptedProduct(x)
         return try bias.map { try adapted + $0.tensor } ?? adapted
+    }
+
+    /// Without the bias.
+    func adaptedProduct(_ x: Tensor) throws -> Tensor {
+        let plain = try weight.product(x)
+        guard let adapter = weight.adapter else { return plain }
+        return try plain + (adapter.magnitude.map { try adapter.turning(plain, x, weight, $0) } ?? adapter(x))
     }
 
     /// Whether `x · weightᵀ` is all that there is to it.

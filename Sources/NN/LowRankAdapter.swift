@@ -29,11 +29,20 @@ public final class LowRankAdapter {
 
     /// `[…, in]` gives `[…, out]`, or this rank's part of either.
     func callAsFunction(_ x: Tensor) throws -> Tensor {
+        try product(of: dropped(x)) * scale
+    }
+
+    private func product(of x: Tensor) throws -> Tensor {
         // The matrix that every rank has whole gets a part of its gradient on each: from its part of the output, or of
         // the input.
         let down = try divided.output?.entering(down.tensor) ?? down.tensor
         let up = try divided.input?.entering(up.tensor) ?? up.tensor
-        return try x.droppingOut(dropout).linear(down).linear(up) * scale
+        return try x.linear(down).linear(up)
+    }
+
+    private func dropped(_ x: Tensor) throws -> Tensor {
+        guard divided.input != nil, let part = down.partition else { return try x.droppingOut(dropout) }
+        return try x.droppingOut(dropout, columns: part.ranges[part.group.rank], of: part.shape[1])
     }
 
     /// Follows the matrix, of which each rank has a part of the rows from now on.
@@ -41,6 +50,7 @@ public final class LowRankAdapter {
     /// - Parameter stacks: see `Partition`.
     func divideOutput(stacks: [Int]?, over division: TensorDivision) {
         up.partition = Partition(of: up, 0, stacks: stacks, over: division)
+        if let magnitude { magnitude.partition = Partition(of: magnitude, 0, stacks: stacks, over: division) }
         divided = (division.group, nil)
     }
 
@@ -57,16 +67,18 @@ public final class LowRankAdapter {
     }
 
     /// What joins `plain = x · weightᵀ` where lengths are learned: with it each row of the matrix has the direction of
-    /// `weight + up · down · scale` and the length of `magnitude` (DoRA, equation 5). `[…, in]` gives `[…, out]`.
+    /// `weight + up · down · scale` and the length of `magnitude` (DoRA, equation 5). `[…, in]` gives `[…, out]`, or this
+    /// rank's part of either.
     ///
     /// The rows' own lengths are constants to the backward pass (section 4.3), and dropout before the adapter reaches the
     /// matrix, too: both as PEFT does it.
     func turning(_ plain: Tensor, _ x: Tensor, _ weight: Parameter, _ magnitude: Parameter) throws -> Tensor {
-        let lengths = try withoutGradient { try sum(weight.value()).rowLengths() }
-        let factor = try magnitude.tensor.to(.float32) / lengths
-        let dropped = try x.droppingOut(dropout)
+        let lengths = try withoutGradient { try sum(weight.value()).rowLengths(over: divided.input) }
+        let learned = try divided.input?.entering(magnitude.tensor) ?? magnitude.tensor
+        let factor = try learned.to(.float32) / lengths
+        let dropped = try dropped(x)
         let base = try dropped === x ? plain : weight.product(dropped)
-        let low = try dropped.linear(down.tensor).linear(up.tensor)
+        let low = try product(of: dropped)
         return try base * (factor - 1).to(x.dtype) + low * factor.to(x.dtype) * scale
     }
 
@@ -83,8 +95,12 @@ public final class LowRankAdapter {
 }
 
 extension Tensor {
-    /// The norm of each row of `[rows, columns]`.
-    fileprivate func rowLengths() throws -> Tensor { try square().sum([1]).sqrt() }
+    /// The norm of each row of `[rows, columns]`, of which each rank of the group has some columns.
+    fileprivate func rowLengths(over group: ProcessGroup? = nil) throws -> Tensor {
+        let squares = try square().sum([1])
+        try group?.allReduce(squares, for: "adding up lengths of rows")
+        return try squares.sqrt()
+    }
 }
 
 /// The adapters of a model: built over a parameter store of their own, whose names are those of the adapted layers with

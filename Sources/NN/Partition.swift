@@ -155,8 +155,7 @@ extension Linear {
     /// `[…, part of in]` gives `[…, out]`: the sum over the ranks that divided the input, and the bias once.
     public func callAsFunction(_ x: Tensor, summedOver group: ProcessGroup?) throws -> Tensor {
         guard let group else { return try self(x) }
-        let own = try x.linear(weight.tensor)
-        let sum = try group.summing(weight.adapter.map { try own + $0(x) } ?? own)
+        let sum = try group.summing(adaptedProduct(x))
         return try bias.map { try sum + $0.tensor } ?? sum
     }
 }

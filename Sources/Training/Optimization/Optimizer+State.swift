@@ -14,14 +14,15 @@ extension Optimizer {
             }
             for (prefix, moments) in [("first", group.first), ("second", group.second)] {
                 for code in moments?.codes ?? [] {
-                    // Without what was added so that shares are alike.
-                    let count = group.usedCount / (group.share.count / code.tensor.count)
                     guard let whole = try group.collectedOnMain(code.tensor)?.first else { continue }
-                    sources.append(
+                    sources += try group.slots.map { slot in
                         (
-                            (group.number, -1),
-                            .init(name: "\(prefix).\(code.name).\(group.number)", tensor: try whole.slice(0, 0..<count))
-                        ))
+                            (group.number, slot.position),
+                            .init(
+                                name: "\(prefix).\(code.name).\(slot.parameter.name)",
+                                tensor: try whole.slice(0, group.range(of: slot, in: code.tensor)))
+                        )
+                    }
                 }
             }
             for (slot, moments) in zip(group.slots, group.factored ?? []) {
@@ -59,12 +60,15 @@ extension Optimizer {
             try group.step.copy(from: stored("step.\(group.number)", group.step.shape))
             for (prefix, moments) in [("first", group.first), ("second", group.second)] {
                 for code in moments?.codes ?? [] {
-                    let values = group.usedCount / (group.share.count / code.tensor.count)
-                    let source = try stored("\(prefix).\(code.name).\(group.number)", [values])
                     let start = code.tensor.count * (group.share.lowerBound / group.share.count)
-                    let range = (start..<start + code.tensor.count).clamped(to: 0..<values)
-                    guard !range.isEmpty else { continue }
-                    try code.tensor.slice(0, range.shifted(by: -start)).copy(from: source.slice(0, range))
+                    for slot in group.slots {
+                        let place = group.range(of: slot, in: code.tensor)
+                        let source = try stored("\(prefix).\(code.name).\(slot.parameter.name)", [place.count])
+                        let own = place.clamped(to: start..<start + code.tensor.count)
+                        guard !own.isEmpty else { continue }
+                        try code.tensor.slice(0, own.shifted(by: -start))
+                            .copy(from: source.slice(0, own.shifted(by: -place.lowerBound)))
+                    }
                 }
             }
             for (slot, moments) in zip(group.slots, group.factored ?? []) {
@@ -118,8 +122,11 @@ extension Optimizer.Group {
             + (second?.values.map { [("second", $0)] } ?? []) + (average.map { [("average", $0)] } ?? [])
     }
 
-    /// Values up to the last parameter, in whole blocks of 8-bit moments.
-    fileprivate var usedCount: Int {
-        (slots.last?.range.upperBound ?? 0).roundedUp(to: Self.alignment).roundedUp(to: QuantizedMoments.block)
+    /// Where a parameter's 8-bit moments lie in those of the whole group, in whole blocks.
+    ///
+    /// - Parameter codes: this process's share: a number for each value, or for each block.
+    fileprivate func range(of slot: Optimizer.Slot, in codes: Tensor) -> Range<Int> {
+        let values = share.count / max(1, codes.count)
+        return slot.range.lowerBound / values..<slot.range.upperBound.roundedUp(to: QuantizedMoments.block) / values
     }
 }

@@ -48,7 +48,6 @@ public final class Optimizer {
         orthogonalizes: ((Parameter) -> Bool)? = nil
     ) throws {
         precondition(kind == .adamw || !hasSmallState, "see Recipe.unsupported")
-        precondition(!(sharding >= .gradients && hasSmallState), "see Recipe.requireSharding")
         self.settings = settings
         self.averageDecay = averageDecay
         self.ranks = ranks
@@ -56,9 +55,9 @@ public final class Optimizer {
         courier = self.everyone.size > 1 ? Courier() : nil
         let isShared = ranks.size > 1 && sharding != .none, isSpread = isShared && sharding == .full
         // What is shared is shared block by block, and what is large by itself, so that a part can be on its way while
-        // the pass goes on. Moments of 8 bits are stored in one.
+        // the pass goes on.
         var units: [String: Int] = [:], count = 0
-        if isShared, !hasSmallState {
+        if isShared {
             count = blocks.count
             for (index, block) in blocks.enumerated() { for parameter in block { units[parameter.name] = index } }
             for parameter in parameters where units[parameter.name] == nil && parameter.count >= Bucket.size / 16 {

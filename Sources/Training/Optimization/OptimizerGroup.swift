@@ -82,12 +82,12 @@ extension Optimizer {
             let shapes = parameters.map { parameter in
                 parameter.partition.map { $0.shape(of: $0.group.rank) } ?? parameter.shape
             }
-            let ranges = Self.ranges(shapes)
-            let offset = ranges.last?.upperBound.roundedUp(to: Self.alignment) ?? 0
+            alignment = hasSmallState ? QuantizedMoments.block : Self.alignment
+            let ranges = Self.ranges(shapes, alignment)
+            let offset = ranges.last?.upperBound.roundedUp(to: alignment) ?? 0
             let (rank, size) = (ranks.rank, ranks.size)
-            let unit = hasSmallState ? QuantizedMoments.block : Self.alignment
             let parts = layout == .whole ? 1 : size
-            count = offset.roundedUp(to: unit * parts)
+            count = offset.roundedUp(to: alignment * parts)
             let part = layout == .whole ? 0 : rank
             share = part * (count / parts)..<(part + 1) * (count / parts)
             let place = parameters.first?.tensor.device ?? .cpu, device = isOffloaded ? .cpu : place
@@ -144,7 +144,7 @@ extension Optimizer {
         }
 
         /// Where parameters of these shapes lie.
-        static func ranges(_ shapes: [[Int]]) -> [Range<Int>] {
+        private static func ranges(_ shapes: [[Int]], _ alignment: Int) -> [Range<Int>] {
             var offset = 0
             return shapes.map { shape in
                 let count = shape.reduce(1, *)
@@ -153,7 +153,10 @@ extension Optimizer {
             }
         }
 
-        /// Parameters start at multiples of this many elements: a cache line in any precision.
+        /// Parameters start at multiples of so many elements: of blocks of moments in 8 bits, so that a block is of one
+        /// parameter wherever that lies.
+        let alignment: Int
+        /// The least: a cache line in any precision.
         static let alignment = 64
         /// Moments in 8 bits are unpacked so many at a time.
         private static let stretch = 1 << 22
@@ -247,7 +250,7 @@ extension Optimizer {
             guard let index = slots.firstIndex(where: { $0.parameter === slot.parameter }) else { return whole }
             for (rank, part) in parts.enumerated() {
                 let shapes = slots.prefix(index + 1).map { $0.parameter.partition?.shape(of: rank) ?? $0.shape }
-                guard let range = Self.ranges(shapes).last, let shape = shapes.last else { continue }
+                guard let range = Self.ranges(shapes, alignment).last, let shape = shapes.last else { continue }
                 try partition.place(part.slice(0, range).view(shape), of: rank, in: whole)
             }
             return whole

@@ -46,12 +46,8 @@ extension Recipe {
         for stage in stages {
             if let lora = stage.lora {
                 if expert > 1 { refuse("stages.\(stage.name).lora", "does not go with parallel.expert") }
-                let settings = lora.settings
-                for (key, isAsked) in [
-                    ("dora", settings.isWeightDecomposed), ("base_bits", lora.baseBits != nil),
-                    ("dropout", settings.dropout > 0),
-                ] where isAsked {
-                    refuse("stages.\(stage.name).lora.\(key)", "does not go with parallel")
+                if lora.baseBits != nil {
+                    refuse("stages.\(stage.name).lora.base_bits", "does not go with parallel")
                 }
             }
             if stage.regions != nil { refuse("stages.\(stage.name).regions", "does not go with parallel") }

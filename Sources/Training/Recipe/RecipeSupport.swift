@@ -57,16 +57,12 @@ extension Recipe {
 
     /// - Throws: `TrainingError.unsupported` for what sharding over several ranks does not do.
     func requireSharding(ranks: Int) throws {
-        guard let sharding, sharding >= .gradients, ranks > 1 else { return }
+        guard sharding == .full, ranks > 1 else { return }
         var problems: [String] = []
         func refuse(_ key: String, _ reason: String) { problems.append("\(key): \(reason)") }
-        let isFull = sharding == .full
-        if isFull, threads > 1 { refuse("threads", "is \(threads); sharding: {kind: full} computes one row at a time") }
+        if threads > 1 { refuse("threads", "is \(threads); sharding: {kind: full} computes one row at a time") }
         for stage in stages {
-            if stage.memory.momentBits == 8 {
-                refuse("stages.\(stage.name).memory.moment_bits", "8 goes with sharding: {kind: optimizer}")
-            }
-            if isFull, stage.regions != nil {
+            if stage.regions != nil {
                 refuse("stages.\(stage.name).regions", "goes with sharding: {kind: optimizer}, not with full")
             }
         }
