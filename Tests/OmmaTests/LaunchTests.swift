@@ -102,8 +102,10 @@ import Testing
         #expect(said.contains("omma: rank 1 (process \(pid)) was killed by signal 9 (SIGKILL)"), "\(said)")
         #expect(said.contains("[0] omma: rank 0 stopped in") && said.contains("rank 1 is gone"), "\(said)")
         #expect(said.contains("starting all ranks again (1 of 1)"))
-        #expect(ContinuousClock.now - clock < .seconds(60))
+        let seconds = (ContinuousClock.now - clock) / .seconds(1)
+        #expect(seconds < 60)
         #expect(try weights(whole, steps) == weights(parts, steps))
+        print("T6: 1 of 2 ranks killed and all started again: finished \(seconds) s later, the same weights")
     }
 
     /// T6 of what the project promises: nobody waits for a rank that is gone, however ranks share the work.
@@ -126,7 +128,9 @@ import Testing
         launcher.waitUntilExit()
         #expect(launcher.terminationStatus == 1, "\(said)")
         #expect(said.contains("[0] omma: rank 0 stopped in") && said.contains("rank 1 is gone"), "\(said)")
-        #expect(ContinuousClock.now - clock < .seconds(60))
+        let seconds = (ContinuousClock.now - clock) / .seconds(1)
+        #expect(seconds < 60)
+        print("T6: \(more), 1 of 2 ranks killed: the other ended \(seconds) s later with its name, status 1")
     }
 
     @Test func aSignalStopsAllRanksWithOneCheckpoint() throws {

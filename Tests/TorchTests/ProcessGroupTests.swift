@@ -137,6 +137,8 @@ import Torch
     @Test func partsOfAGroupWorkByThemselvesAndFromOtherThreads() throws {
         let all = try ranks(4) { group -> [Float] in
             let pair = try group.subgroup(group.rank < 2 ? [0, 1] : [2, 3], named: "pairs")
+            let again = try group.subgroup(group.rank < 2 ? [0, 1] : [2, 3], named: "pairs")
+            try again.barrier()
             let own = try group.subgroup([group.rank], named: "alone")
             let other = try group.sibling()
             #expect(pair.size == 2 && pair.rank == group.rank % 2 && own.size == 1 && other.rank == group.rank)

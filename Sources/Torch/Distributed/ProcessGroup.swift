@@ -82,13 +82,14 @@ public final class ProcessGroup: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - members: ranks of this group, in order, this one among them.
-    ///   - name: must not be used twice.
+    ///   - name: for errors. Groups that are made one after another may have the same.
     public func subgroup(_ members: [Int], named name: String) throws -> ProcessGroup {
         precondition(members.contains(rank), "a group without this process")
         guard let store, let place, members.count > 1 else { return .alone }
         do {
-            let list = members.map(String.init).joined(separator: ",")
-            let group = try ProcessGroup(members, of: self, store.prefixed("\(name)/\(list)/"), place)
+            let key = "\(name)/\(members.map(String.init).joined(separator: ","))"
+            // Whoever meets under a key that was used before finds what was said there then.
+            let group = try ProcessGroup(members, of: self, store.prefixed("\(key)/\(parts.count(key))/"), place)
             parts.add(group)
             return group
         } catch let error as TorchError {
@@ -313,6 +314,7 @@ public final class ProcessGroup: @unchecked Sendable {
         private let lock = NSLock()
         private var groups: [Weak] = []
         private var held: ProcessGroup?
+        private var made: [String: Int] = [:]
 
         private struct Weak {
             weak var group: ProcessGroup?
@@ -321,6 +323,14 @@ public final class ProcessGroup: @unchecked Sendable {
         var sibling: ProcessGroup? {
             get { lock.withLock { held } }
             set { lock.withLock { held = newValue } }
+        }
+
+        /// How many groups were made under the key before, which is the same number on all its members.
+        func count(_ key: String) -> Int {
+            lock.withLock {
+                defer { made[key, default: 0] += 1 }
+                return made[key, default: 0]
+            }
         }
 
         func add(_ group: ProcessGroup) { lock.withLock { groups.append(Weak(group: group)) } }
