@@ -201,7 +201,7 @@ let package = Package(
                 "ModelTestSupport", "Serving", .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
-        test("Evaluation", ["Goldens"]),
+        test("Evaluation", ["CStandInDevice", "Goldens", "Torch"]),
         test(
             "Training",
             [

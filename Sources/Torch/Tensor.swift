@@ -181,13 +181,13 @@ extension Tensor {
     }
 
     /// The elements as 32-bit floats, whatever their type.
-    public func floats() throws -> [Float] { try to(.float32).values() }
+    public func floats() throws -> [Float] { try to(.cpu).to(.float32).values() }
 
     /// The elements as 64-bit floats, whatever their type.
-    public func doubles() throws -> [Double] { try to(.float64).values() }
+    public func doubles() throws -> [Double] { try to(.cpu).to(.float64).values() }
 
     /// The elements as integers, whatever their type.
-    public func integers() throws -> [Int] { try to(.int64).values() }
+    public func integers() throws -> [Int] { try to(.cpu).to(.int64).values() }
 
     /// The raw little-endian elements in row-major order.
     public func bytes() throws -> Data {

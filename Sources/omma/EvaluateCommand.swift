@@ -52,6 +52,9 @@ struct EvaluateCommand: ParsableCommand {
     @Option(help: "Threads; one a core unless said otherwise.")
     var threads: Int?
 
+    @Option(help: "auto, cpu, cuda, cuda:N or mps.")
+    var device = "cpu"
+
     @Option(help: "Write questions, answers and truths as JSON.", completion: .file())
     var out: String?
 
@@ -70,7 +73,9 @@ struct EvaluateCommand: ParsableCommand {
         Engine.threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
         let folder = try ModelFolder(URL(filePath: model), adapter: adapter.map { URL(filePath: $0) })
         var evaluation = SyntheticEvaluation(
-            folder: folder, model: try folder.loadModel(dtype: dtype.flatMap(DType.init(name:))))
+            folder: folder,
+            model: try folder.loadModel(
+                dtype: dtype.flatMap(DType.init(name:)), device: Engine.device(named: device)))
         let tasks = task.isEmpty ? SyntheticTask.allCases : task.compactMap(SyntheticTask.init(rawValue:))
         let passes = blind ? 2 : 1
         let bar = ProgressBar("evaluate", total: tasks.count * count * passes, unit: "question")

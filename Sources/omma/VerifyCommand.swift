@@ -1,6 +1,7 @@
 import ArgumentParser
 import Evaluation
 import Foundation
+import Torch
 
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -14,6 +15,9 @@ struct VerifyCommand: ParsableCommand {
     @Argument(help: "Folders in the format of Tests/Goldens.", completion: .directory)
     var folders: [String]
 
+    @Option(help: "Where models run: auto, cpu, cuda, cuda:N or mps. All else is of the CPU.")
+    var device = "cpu"
+
     @Flag(help: "Print one JSON object a folder.")
     var json = false
 
@@ -21,10 +25,11 @@ struct VerifyCommand: ParsableCommand {
     var all = false
 
     func run() throws {
+        let device = try Engine.device(named: device)
         var failed = false
         for folder in folders {
             do {
-                let report = try Verifier.verify(folder: URL(filePath: folder))
+                let report = try Verifier.verify(folder: URL(filePath: folder), device: device)
                 failed = failed || !report.holds
                 try print(report)
             } catch {

@@ -1,8 +1,10 @@
+import CStandInDevice
 import Evaluation
 import Foundation
 import Goldens
 import TestSupport
 import Testing
+import Torch
 
 /// Parity: everything that `omma verify` is asked to hold, held.
 @Suite(.serialized) struct VerifierTests {
@@ -38,6 +40,21 @@ import Testing
         try check(#require(Fixtures.shared).appending(path: name))
     }
 
+    private static let onDevices = own.filter {
+        $0.hasSuffix("_small") && ($0.hasPrefix("qwen2") || $0.hasPrefix("internvl"))
+    }
+
+    /// On a Mac its GPU, elsewhere what stands in for one (`Tests/StandInDevice`).
+    @Test(.enabled(if: Device.mps.isAvailable), arguments: onDevices)
+    func modelsHoldOnAnotherDevice(_ name: String) throws {
+        try check(Fixtures.goldens.appending(path: name), on: .mps)
+    }
+
+    @Test(.enabled(if: Device.mps.isAvailable), arguments: sharedThere.filter { ["nvlm_h", "qwen_vl"].contains($0) })
+    func sharedModelsHoldOnAnotherDevice(_ name: String) throws {
+        try check(#require(Fixtures.shared).appending(path: name), on: .mps)
+    }
+
     /// The goldens of the embedded model stand apart from its weights, which the repository holds once.
     @Test func embeddedModelHolds() throws {
         let folder = try TemporaryFolder(), manager = FileManager.default
@@ -62,8 +79,8 @@ import Testing
         if !missing.isEmpty { print("not there, not verified: \(missing.joined(separator: ", "))") }
     }
 
-    private func check(_ folder: URL) throws {
-        let report = try Verifier.verify(folder: folder)
+    private func check(_ folder: URL, on device: Device = .cpu) throws {
+        let report = try Verifier.verify(folder: folder, device: device)
         let failures = report.lines.filter { !$0.holds }.map { "\($0.name): \($0.note)" }
         #expect(
             report.holds, "\(failures.count) of \(report.lines.count): \(failures.prefix(8).joined(separator: "\n"))")

@@ -1,5 +1,6 @@
 import Foundation
 import Goldens
+import Torch
 
 /// A folder of goldens before anyone knows its kind: its files and its `golden.json`.
 struct GoldenContents {
@@ -8,9 +9,12 @@ struct GoldenContents {
     let names: [String]
     /// `golden.json`; `.null` where there is none.
     let json: GoldenJSON
+    /// Where models run.
+    let device: Device
 
-    init(_ url: URL) throws {
+    init(_ url: URL, device: Device) throws {
         self.url = url
+        self.device = device
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue else {
             throw GoldenError(file: url.path, fault: "is not a folder")

@@ -1,6 +1,7 @@
 import Goldens
 import Inference
 import Models
+import NN
 import Text
 import Torch
 
@@ -23,7 +24,7 @@ extension ModelVerifier {
             try withoutGradient {
                 guard goldens.tensors["\(prefix).last_logits"] != nil else { return }
                 let input = try ModelInput(rows)
-                let last = try Tensor(input.segments.offsets.dropFirst().map { $0 - 1 })
+                let last = try Tensor(input.segments.offsets.dropFirst().map { $0 - 1 }).to(model.store.device)
                 let logits = try model.logits(model.hiddenStates(input).indexSelect(0, last))
                 report.add(try goldens.compare("\(prefix).last_logits", logits.doubles(), shape: logits.shape))
                 try verifyPaddedLogits(prefix, rows)
@@ -109,7 +110,7 @@ extension ModelVerifier {
         report.add(try goldens.compare("\(name).input_ids", ids, shape: goldens.tensor("\(name).input_ids").shape))
         try withoutGradient {
             let logits = try model.logits(model.hiddenStates(ModelInput([sequence])))
-            let some = try Tensor(Array(stride(from: 0, to: ids.count, by: 16)))
+            let some = try Tensor(Array(stride(from: 0, to: ids.count, by: 16))).to(model.store.device)
             let found = try logits.indexSelect(0, some)
             report.add(try goldens.compare("\(name).logits_every_16th", found.doubles(), shape: found.shape))
         }

@@ -20,7 +20,8 @@ extension ModelVerifier {
         report.add("saved.keys", holds: strange.isEmpty, "differ from the released ones in \(strange.prefix(5))")
         let misshapen = saved.entries.filter { $0.value.shape != renamed[$0.key] ?? nil }.keys.sorted()
         report.add("saved.shapes", holds: misshapen.isEmpty, "differ from the released ones in \(misshapen.prefix(5))")
-        let again = try folder.family.makeModel(ParameterStore(.checkpoint(SingleFileWeights(file: saved), .fail)))
+        let again = try folder.family.makeModel(
+            ParameterStore(.checkpoint(SingleFileWeights(file: saved), .fail), device: model.store.device))
         let kept = Dictionary(uniqueKeysWithValues: again.store.parameters.map { ($0.name, $0.tensor) })
         let changed = try model.store.parameters.filter { try kept[$0.name]?.isEqual(to: $0.tensor) != true }.map(
             \.name)

@@ -17,7 +17,7 @@ struct ModelVerifier: FolderVerifier {
     }
 
     static func verify(_ contents: GoldenContents, _ report: inout VerifyReport) throws {
-        var verifier = try ModelVerifier(contents.url, report)
+        var verifier = try ModelVerifier(contents.url, on: contents.device, report)
         try verifier.run()
         report = verifier.report
     }
@@ -28,10 +28,12 @@ struct ModelVerifier: FolderVerifier {
     var report: VerifyReport
 
     /// - Parameter overrides: fields of the configuration that a case changes.
-    private init(_ url: URL, _ report: VerifyReport, overriding overrides: [String: JSONValue] = [:]) throws {
+    private init(
+        _ url: URL, on device: Device, _ report: VerifyReport, overriding overrides: [String: JSONValue] = [:]
+    ) throws {
         goldens = try GoldenFolder(path: url.path)
         folder = try ModelFolder(url, overriding: overrides)
-        model = try folder.loadModel(dtype: .float32, writable: true)
+        model = try folder.loadModel(dtype: .float32, device: device, writable: true)
         self.report = report
     }
 
@@ -48,7 +50,8 @@ struct ModelVerifier: FolderVerifier {
                 continue
             }
             // The case is of the same weights under another configuration.
-            var other = try ModelVerifier(folder.url, report, overriding: overrides)
+            var other = try ModelVerifier(
+                folder.url, on: model.store.device, report, overriding: overrides)
             try other.verify(name, golden, sequence)
             report = other.report
         }

@@ -65,9 +65,9 @@ struct TrainingStepVerifier {
         try withoutGradient {
             try adamW(
                 parameters: moved.map(\.tensor), gradients: moved.compactMap(\.tensor.gradient),
-                firstMoments: moved.map { try Tensor.zeros($0.shape) },
-                secondMoments: moved.map { try Tensor.zeros($0.shape) }, steps: moved.map { _ in try Tensor.scalar(0) },
-                options: options)
+                firstMoments: moved.map { try Tensor.zeros($0.shape, device: $0.tensor.device) },
+                secondMoments: moved.map { try Tensor.zeros($0.shape, device: $0.tensor.device) },
+                steps: moved.map { try Tensor.zeros([], device: $0.tensor.device) }, options: options)
         }
     }
 

@@ -1,5 +1,6 @@
 public import Foundation
 import Goldens
+public import Torch
 
 /// Compares folders of goldens with what Omma gives.
 public enum Verifier {
@@ -11,10 +12,11 @@ public enum Verifier {
     /// Runs every case of a folder in the fixtures' format. What kind of folder it is follows from its files; a folder
     /// that holds goldens of several kinds is verified as each of them.
     ///
+    /// - Parameter device: where whole models run; all else is of the CPU.
     /// - Throws: `GoldenError` where the folder holds no goldens, and what reading its files throws. What differs is no
     ///   error: it stands in the report.
-    public static func verify(folder: URL) throws -> VerifyReport {
-        let contents = try GoldenContents(folder)
+    public static func verify(folder: URL, device: Device = .cpu) throws -> VerifyReport {
+        let contents = try GoldenContents(folder, device: device)
         let found = kinds.filter { $0.matches(contents) }
         guard !found.isEmpty else {
             throw GoldenError(
