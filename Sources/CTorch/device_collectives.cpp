@@ -135,6 +135,13 @@ void DeviceConnection::fail(const std::string &problem) {
     throw std::runtime_error("NCCL: " + problem);
 }
 
+void DeviceConnection::fail_if_broken() {
+    int problem = 0;
+    const int asked = library_.async_error(communicator_, &problem);
+    if (asked != 0) fail(library_.error_string(asked));
+    if (problem != 0 && problem != in_progress) fail(library_.error_string(problem));
+}
+
 template <class Enqueue>
 void DeviceConnection::run(Milliseconds timeout, Enqueue &&enqueue) {
     if (communicator_ == nullptr) throw std::runtime_error("NCCL: the connection ended with an earlier failure");
@@ -156,16 +163,20 @@ void DeviceConnection::run(Milliseconds timeout, Enqueue &&enqueue) {
             continue;
         }
         std::this_thread::sleep_for(std::min<Clock::duration>(waited / 50, Milliseconds(5)));
-        int problem = 0;
-        if (turn % 16 == 0 && library_.async_error(communicator_, &problem) == 0 && problem != 0 &&
-            problem != in_progress) {
-            fail(library_.error_string(problem));
-        }
+        if (turn % 16 == 0) fail_if_broken();
         if (waited > timeout) fail("timed out after " + std::to_string(timeout.count()) + " ms");
     }
-    int problem = 0;
-    check(library_.async_error(communicator_, &problem));
-    if (problem != 0) fail(library_.error_string(problem));
+    fail_if_broken();
+}
+
+template <class Enqueue>
+void DeviceConnection::run_messages(Milliseconds timeout, Enqueue &&enqueue) {
+    run(timeout, [&](void *stream) {
+        int result = library_.group_start();
+        if (result == 0) result = enqueue(stream);
+        const int ended = library_.group_end();
+        return result != 0 ? result : ended;
+    });
 }
 
 void DeviceConnection::all_reduce(const at::Tensor &tensor, int32_t operation, Milliseconds timeout) {
@@ -206,16 +217,14 @@ void DeviceConnection::reduce_scatter(const at::Tensor &output, const at::Tensor
 
 void DeviceConnection::gather(const at::Tensor &output, const at::Tensor &input, int root, Milliseconds timeout) {
     if (input.numel() == 0) return;
-    run(timeout, [&](void *stream) {
-        const int type = type_of(input);
-        int result = library_.group_start();
-        if (result == 0) result = library_.send(input.data_ptr(), input.numel(), type, root, communicator_, stream);
+    const int type = type_of(input);
+    run_messages(timeout, [&](void *stream) {
+        int result = library_.send(input.data_ptr(), input.numel(), type, root, communicator_, stream);
         for (int other = 0; rank_ == root && result == 0 && other < size_; other++) {
             auto *place = static_cast<char *>(output.data_ptr()) + other * input.nbytes();
             result = library_.receive(place, input.numel(), type, other, communicator_, stream);
         }
-        const int ended = library_.group_end();
-        return result != 0 ? result : ended;
+        return result;
     });
 }
 
@@ -225,9 +234,9 @@ void DeviceConnection::all_to_all(
     const auto row = [](const at::Tensor &x) { return x.size(0) == 0 ? 0 : x.numel() / x.size(0); };
     const int64_t width = std::max(row(input), row(output));
     const int64_t item = static_cast<int64_t>(input.element_size());
-    run(timeout, [&](void *stream) {
-        const int type = type_of(input);
-        int result = library_.group_start();
+    const int type = type_of(input);
+    run_messages(timeout, [&](void *stream) {
+        int result = 0;
         const auto *from = static_cast<const char *>(input.data_ptr());
         auto *to = static_cast<char *>(output.data_ptr());
         for (int other = 0; result == 0 && other < size_; other++) {
@@ -239,7 +248,6 @@ void DeviceConnection::all_to_all(
             from += sent * item;
             to += received * item;
         }
-        const int ended = library_.group_end();
-        return result != 0 ? result : ended;
+        return result;
     });
 }

@@ -45,7 +45,12 @@ class DeviceConnection {
     /// Lets `enqueue` put work behind what the device was asked before, and waits for it.
     template <class Enqueue>
     void run(Milliseconds timeout, Enqueue &&enqueue);
+    /// The same for messages, which are sent and received together.
+    template <class Enqueue>
+    void run_messages(Milliseconds timeout, Enqueue &&enqueue);
     void check(int result) const;
+    /// Ends the connection where something went wrong behind its back.
+    void fail_if_broken();
     [[noreturn]] void fail(const std::string &problem);
 
     const ct_collectives &library_;

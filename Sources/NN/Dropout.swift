@@ -7,19 +7,15 @@ public enum DropoutRandom {
 
 extension Tensor {
     /// Zeros in the place of a `part` of the elements, the others scaled up to keep the mean.
-    func droppingOut(_ part: Double) throws -> Tensor {
+    ///
+    /// - Parameter columns: of several ranks that have some columns each, the own ones and how many there are: each leaves
+    ///   out what one with all of them would.
+    func droppingOut(_ part: Double, columns: (own: [Range<Int>], count: Int)? = nil) throws -> Tensor {
         guard part > 0, let generator = DropoutRandom.generator else { return self }
         // Drawn on the generator's device, so that a seed means the same choice everywhere.
-        let kept = try generator.uniform(shape).ge(part).to(device).to(dtype)
-        return try self * kept * (1 / (1 - part))
-    }
-
-    /// The same of some columns of `[…, count]`, which a rank has: those that one with all of them would leave out.
-    func droppingOut(_ part: Double, columns ranges: [Range<Int>], of count: Int) throws -> Tensor {
-        guard part > 0, let generator = DropoutRandom.generator else { return self }
-        let drawn = try generator.uniform(shape.dropLast() + [count])
-        let own = try Tensor.cat(ranges.map { try drawn.slice(rank - 1, $0) }, dimension: rank - 1)
-        return try self * own.ge(part).to(device).to(dtype) * (1 / (1 - part))
+        var drawn = try generator.uniform(columns.map { shape.dropLast() + [$0.count] } ?? shape)
+        if let columns { drawn = try .cat(columns.own.map { try drawn.slice(rank - 1, $0) }, dimension: rank - 1) }
+        return try self * drawn.ge(part).to(device).to(dtype) * (1 / (1 - part))
     }
 
     /// Zeros in the place of a `part` of the segments (`[tokens, …]`, cut along the first dimension), the others scaled up

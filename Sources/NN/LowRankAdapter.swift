@@ -41,8 +41,8 @@ public final class LowRankAdapter {
     }
 
     private func dropped(_ x: Tensor) throws -> Tensor {
-        guard divided.input != nil, let part = down.partition else { return try x.droppingOut(dropout) }
-        return try x.droppingOut(dropout, columns: part.ranges[part.group.rank], of: part.shape[1])
+        let part = divided.input == nil ? nil : down.partition
+        return try x.droppingOut(dropout, columns: part.map { ($0.ranges[$0.group.rank], $0.shape[1]) })
     }
 
     /// Follows the matrix, of which each rank has a part of the rows from now on.

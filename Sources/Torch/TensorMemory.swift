@@ -1,7 +1,7 @@
 internal import CTorch
 
-/// The bytes of tensors. Those on GPUs are known to their allocator; those on the CPU are counted where they are allocated: exact, unlike the resident size of the process,
-/// which depends on what the system's allocator keeps.
+/// The bytes of tensors. Those on GPUs are known to their allocator; those on the CPU are counted where they are
+/// allocated: exact, unlike the resident size of the process, which depends on what the system's allocator keeps.
 public enum TensorMemory {
     /// Whether tensors that are made count, by whatever thread. Those that were made before never do.
     public static func count(_ isCounting: Bool) { ct_count_memory(isCounting) }

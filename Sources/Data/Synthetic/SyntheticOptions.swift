@@ -71,13 +71,13 @@ public struct SyntheticOptions: Sendable, Codable, Equatable {
 
     /// - Throws: `SyntheticError.options` with the option, its value and what it may be.
     func validate() throws(SyntheticError) {
-        guard weights.values.allSatisfy({ $0 >= 0 && $0.isFinite }), weights.values.contains(where: { $0 > 0 }) else {
-            throw .options("task weights must not be negative, and one must be positive")
+        func check(_ weights: some Collection<Double>, _ name: String) throws(SyntheticError) {
+            guard weights.allSatisfy({ $0 >= 0 && $0.isFinite }), weights.contains(where: { $0 > 0 }) else {
+                throw .options("\(name) must not be negative, and one must be positive")
+            }
         }
-        if let counted {
-            guard counted.values.allSatisfy({ $0 >= 0 && $0.isFinite }), counted.values.contains(where: { $0 > 0 })
-            else { throw .options("weights of what is counted must not be negative, and one must be positive") }
-        }
+        try check(weights.values, "task weights")
+        if let counted { try check(counted.values, "weights of what is counted") }
         guard sides.lowerBound >= 96, sides.upperBound <= 2048 else {
             throw .options("sides of \(sides.lowerBound) to \(sides.upperBound) pixels are outside of 96 to 2048")
         }

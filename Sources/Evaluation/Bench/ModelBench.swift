@@ -66,8 +66,7 @@ public struct ModelBench {
         limits = limits.best(try BenchReport.Limits.measure(device))
         return BenchReport(
             program: "omma", config: name, dtype: dtype.description, device: device.description,
-            threads: Engine.threads,
-            limits: limits,
+            threads: Engine.threads, limits: limits,
             rows: rows.compactMap { row in results[row].map { shapes.row(row, $0, limits) } })
     }
 
