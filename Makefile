@@ -7,7 +7,7 @@ demo: setup
 
 test: setup
 	swift build --build-tests
-	OMP_NUM_THREADS=1 swift test --skip-build
+	OMP_NUM_THREADS=1 Tests/run.sh
 
 setup:
 	@./setup
@@ -15,7 +15,7 @@ setup:
 # The table of faults that the tests inject, in docs/reliability.md.
 reliability: setup
 	swift build --build-tests
-	OMP_NUM_THREADS=1 swift test --skip-build > .build/test.log 2>&1 || { tail -3 .build/test.log; exit 1; }
+	OMP_NUM_THREADS=1 Tests/run.sh > .build/test.log 2>&1 || { tail -3 .build/test.log; exit 1; }
 	Tests/reliability.sh .build/test.log
 
 # The server and its page, with the embedded model.

@@ -16,8 +16,9 @@ public final class Parameter {
     public private(set) var quantized: QuantizedMatrix?
     /// What is learned beside this matrix.
     public internal(set) var adapter: LowRankAdapter?
-    /// Who brings the value together where it lies spread over several processes; nil where `tensor` is always whole.
-    public var spread: (any SpreadParameters)?
+    /// Who brings the value together where it lies spread over several processes; nil where `tensor` is always whole. The
+    /// optimiser owns it: it holds this parameter.
+    public weak var spread: (any SpreadParameters)?
     /// Which piece of the value this process computes with, where several share it; nil where `tensor` is all of it.
     public var partition: Partition?
 

@@ -139,7 +139,7 @@ import Testing
         let (launcher, _, output, errors) = Program.process(["launch", "--processes", "2", "--", "train", file])
         try launcher.run()
         let (_, first) = try process(ofRank: 0, errors.fileHandleForReading)
-        while (try? losses(folder).count) ?? 0 < 2 { Thread.sleep(forTimeInterval: 0.02) }
+        while (try? losses(folder).count) ?? 0 < 2, launcher.isRunning { Thread.sleep(forTimeInterval: 0.02) }
         launcher.terminate()
         let said = first + String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
         let written = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)

@@ -29,7 +29,10 @@ struct Program {
         return candidates.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "omma-was-not-built"
     }()
 
-    /// A process that is not yet started, with its pipes.
+    /// How long a run may take, in seconds. Who reads what a program writes that hangs would hang, too.
+    private static let limit = 600.0
+
+    /// A process that is not yet started, with its pipes. It is killed when it takes longer than `limit` from now.
     static func process(
         _ arguments: [String], environment: [String: String] = [:]
     ) -> (process: Process, input: Pipe, output: Pipe, errors: Pipe) {
@@ -45,10 +48,21 @@ struct Program {
         process.standardInput = pipes.0
         process.standardOutput = pipes.1
         process.standardError = pipes.2
+        let watch = Thread {
+            let end = Date(timeIntervalSinceNow: limit)
+            while Date.now < end, process.processIdentifier == 0 || process.isRunning {
+                Thread.sleep(forTimeInterval: 1)
+            }
+            if process.isRunning {
+                print("killed after \(Int(limit)) s: omma \(arguments.joined(separator: " "))")
+                kill(process.processIdentifier, SIGKILL)
+            }
+        }
+        watch.start()
         return (process, pipes.0, pipes.1, pipes.2)
     }
 
-    /// Runs it to the end. What it writes must fit into pipes' buffers, as all that is asked for here does.
+    /// Runs it to the end.
     static func run(
         _ arguments: String..., input: Data = Data(), environment: [String: String] = [:]
     ) throws -> Outcome {
@@ -63,11 +77,29 @@ struct Program {
         // A program that reads nothing may be gone before all is written.
         try? inputPipe.fileHandleForWriting.write(contentsOf: input)
         try? inputPipe.fileHandleForWriting.close()
-        let written = try output.fileHandleForReading.readToEnd() ?? Data()
-        let said = try errors.fileHandleForReading.readToEnd() ?? Data()
+        // Of two pipes that are read one after the other the second may fill up first.
+        let said = Reader(errors), written = try output.fileHandleForReading.readToEnd() ?? Data()
         process.waitUntilExit()
         return Outcome(
             status: process.terminationStatus, output: String(decoding: written, as: UTF8.self),
-            errors: String(decoding: said, as: UTF8.self))
+            errors: String(decoding: said.data(), as: UTF8.self))
+    }
+
+    /// Reads a pipe to its end on a thread of its own.
+    private final class Reader: @unchecked Sendable {
+        private let done = DispatchSemaphore(value: 0)
+        private var read = Data()
+
+        init(_ pipe: Pipe) {
+            Thread { [self] in
+                read = (try? pipe.fileHandleForReading.readToEnd()) ?? Data()
+                done.signal()
+            }.start()
+        }
+
+        func data() -> Data {
+            done.wait()
+            return read
+        }
     }
 }

@@ -131,7 +131,7 @@ import Testing
             let (process, _, output, errors) = Program.process(
                 ["train", moved, "--threads", "1", "--set", "workers=2"], environment: places[0])
             try process.run()
-            while steps(folder, "moved").count < 2 { Thread.sleep(forTimeInterval: 0.01) }
+            while steps(folder, "moved").count < 2, process.isRunning { Thread.sleep(forTimeInterval: 0.01) }
             process.terminate()
             _ = try errors.fileHandleForReading.readToEnd()
             let first = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)

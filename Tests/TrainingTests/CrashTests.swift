@@ -46,11 +46,11 @@ struct CrashTests {
             switch kind {
             case _ where stop == .max: break
             // Asked to, as SIGTERM does.
-            case 0: trainer.shouldStop = { trainer.step >= stop }
+            case 0: trainer.shouldStop = { $0 >= stop }
             // In the middle of a step: nothing of it is on the disk, as after SIGKILL.
             case 1: trainer.willStep = { if $0 >= stop { throw Crash() } }
             // In the middle of a save, which is asked for at this step.
-            default: trainer.shouldStop = { trainer.step >= stop }
+            default: trainer.shouldStop = { $0 >= stop }
             }
             do {
                 try FileFaults.$inject.withValue({ _, _ in
@@ -245,7 +245,7 @@ struct CrashTests {
             ]
         let first = Recorder()
         let trainer = try Trainer(tinyRecipe(folder, overrides), resume: false, observer: first)
-        trainer.shouldStop = { trainer.step >= 4 }
+        trainer.shouldStop = { $0 >= 4 }
         _ = try trainer.run()
         let second = Recorder()
         _ = try Trainer(tinyRecipe(folder, overrides), resume: true, observer: second).run()
@@ -278,7 +278,7 @@ struct CrashTests {
             var loaded = try tinyRecipe(folder, [start, source] + more)
             loaded.allowedChanges = allow
             let trainer = try Trainer(loaded, resume: true, observer: recorder)
-            trainer.shouldStop = { true }
+            trainer.shouldStop = { _ in true }
             _ = try trainer.run()
             return recorder
         }
@@ -288,7 +288,7 @@ struct CrashTests {
             #expect(throws: CheckpointError.self) { try resume(more, allow: ["seed", "stages.second"]) }
         }
         let trainer = try Trainer(tinyRecipe(folder, [start, source]), resume: false, observer: Recorder())
-        trainer.shouldStop = { trainer.step >= 2 }
+        trainer.shouldStop = { $0 >= 2 }
         _ = try trainer.run()
         _ = try resume()
         var found = 0

@@ -41,7 +41,7 @@ struct EncoderTrainerTests {
     private func run(_ loaded: Recipe.Loaded, resume: Bool = false, stop: Int? = nil) throws -> Recorder {
         let recorder = Recorder()
         let trainer = try EncoderTrainer(loaded, resume: resume, observer: recorder)
-        trainer.shouldStop = { stop.map { (recorder.steps.last?.step ?? 0) >= $0 } ?? false }
+        trainer.shouldStop = { step in stop.map { step >= $0 } ?? false }
         _ = try trainer.run()
         return recorder
     }

@@ -17,7 +17,7 @@ struct FaultTests {
         let recorder = Recorder()
         let trainer = try Trainer(loaded, resume: false, observer: recorder)
         var kept: Tensor?
-        trainer.willStep = { step in
+        trainer.willStep = { [unowned trainer] step in
             let weight = try #require(trainer.model.store["model.norm.weight"]).tensor
             try withoutGradient {
                 if let value = kept { try weight.detach().copy(from: value) }
@@ -91,7 +91,7 @@ struct FaultTests {
         let recorder = Recorder()
         let trainer = try Trainer(tinyRecipe(folder, overrides), resume: false, observer: recorder)
         var kept: Tensor?
-        trainer.willStep = { step in
+        trainer.willStep = { [unowned trainer] step in
             // Scores a hundred times as large, and mostly wrong, for one step.
             let weight = try #require(trainer.model.store["lm_head.weight"]).tensor
             try withoutGradient {
@@ -100,7 +100,7 @@ struct FaultTests {
                 if step == 20 { try weight.detach().multiplyInPlace(100) }
             }
         }
-        trainer.shouldStop = { recorder.steps.count >= 22 }
+        trainer.shouldStop = { _ in recorder.steps.count >= 22 }
         _ = try trainer.run()
         #expect(recorder.steps.enumerated().filter { !$0.element.report.isApplied }.map(\.offset) == [20])
         #expect(recorder.steps[20].report.loss.isFinite)

@@ -110,7 +110,7 @@ struct LossTests {
         func losses(_ loaded: Recipe.Loaded) throws -> [Double] {
             let recorder = Recorder()
             let trainer = try Trainer(loaded, resume: false, observer: recorder)
-            trainer.shouldStop = { recorder.steps.count == 2 }
+            trainer.shouldStop = { _ in recorder.steps.count == 2 }
             _ = try trainer.run()
             return recorder.steps.map(\.report.loss)
         }

@@ -21,7 +21,7 @@ struct RunLogTests {
             folder: URL(fileURLWithPath: loaded.recipe.output),
             output: .init(descriptor: open("/dev/null", O_WRONLY), terminal: false))
         let trainer = try Trainer(loaded, resume: resume, observer: log)
-        trainer.shouldStop = { stop.map { trainer.step >= $0 } ?? false }
+        trainer.shouldStop = { step in stop.map { step >= $0 } ?? false }
         _ = try trainer.run()
         log.finish()
         return try LogLine.read(loaded.recipe.output + "/log.jsonl")

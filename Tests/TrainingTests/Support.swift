@@ -82,7 +82,7 @@ func trainedRun(
 ) throws -> (recorder: Recorder, trainer: Trainer) {
     let recorder = Recorder()
     let trainer = try Trainer(loaded, resume: resume, observer: recorder)
-    trainer.shouldStop = { stop.map { (recorder.steps.last?.step ?? 0) >= $0 } ?? false }
+    trainer.shouldStop = { step in stop.map { step >= $0 } ?? false }
     _ = try trainer.run()
     return (recorder, trainer)
 }

@@ -21,8 +21,8 @@ public final class EncoderTrainer: RecipeTrainer {
     private let group: ProcessGroup
     /// The recipe's text with all replacements.
     private let text: String
-    /// Asked before every step.
-    public var shouldStop: () -> Bool = { StopSignal.isRaised }
+    /// Asked before every step, with the number of those done.
+    public var shouldStop: (_ step: Int) -> Bool = { _ in StopSignal.isRaised }
 
     /// - Parameter group: the processes that train together; they share the micro-batches of a step.
     /// - Throws: `RecipeError` for a recipe without an objective or with data whose labels nobody knows;
@@ -120,7 +120,7 @@ public final class EncoderTrainer: RecipeTrainer {
                 parts: [("encoder", count, parameterCount)]))
         let pictures = try GeneratedPictures(stage.data, seed: recipe.stageSeed(state.stage))
         while state.stageStep < stage.steps {
-            if let stop = try group.agreedStop(shouldStop()) { return (try save(optimizer), stop) }
+            if let stop = try group.agreedStop(shouldStop(step)) { return (try save(optimizer), stop) }
             let clock = ContinuousClock.now
             let rate = stage.learningRate * stage.schedule.factor(step: state.stageStep, of: stage.steps)
             let report = try learn(stage, optimizer, pictures, rate: rate)

@@ -29,8 +29,8 @@ public final class Trainer: RecipeTrainer {
     /// The processes that train together.
     let group: ProcessGroup
     private let mesh: RankMesh
-    /// Asked before every step.
-    public var shouldStop: () -> Bool = { StopSignal.isRaised }
+    /// Asked before every step, with the number of those done.
+    public var shouldStop: (_ step: Int) -> Bool = { _ in StopSignal.isRaised }
     /// Called before each step with the number of those done: tests do harm here.
     var willStep: (Int) throws -> Void = { _ in }
     /// Called with the ids of each step's samples, micro-batch by micro-batch.
@@ -179,7 +179,7 @@ public final class Trainer: RecipeTrainer {
         var isChecked = state.stageStep > 0
         var clock = ContinuousClock.now
         while state.stageStep < stage.steps {
-            if let stop = try group.agreedStop(shouldStop()) { return (try save(runner), stop) }
+            if let stop = try group.agreedStop(shouldStop(step)) { return (try save(runner), stop) }
             let batch = try runner.nextBatch(isWhole: !isChecked)
             let waited = (ContinuousClock.now - clock).seconds
             didPack(batch.microBatches.map { $0.map(\.id) })

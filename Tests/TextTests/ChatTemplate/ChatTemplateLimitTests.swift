@@ -65,9 +65,9 @@ import Testing
         "messages": [["role": "user", "content": .data("hi", 0)]], "bos_token": "<s>",
     ]
 
-    @Test(arguments: hostile) func endsSoonInAnError(source: String) {
+    @Test(arguments: hostile.map(Abbreviated.init)) func endsSoonInAnError(source: Abbreviated) {
         let start = ProcessTime.threadSeconds
-        #expect(throws: ChatTemplateError.self) { try ChatTemplate(source).render(Self.context) }
+        #expect(throws: ChatTemplateError.self) { try ChatTemplate(source.text).render(Self.context) }
         // The processor's time, since other tests may run beside this one.
         #expect(ProcessTime.threadSeconds - start < 0.2)
     }

@@ -32,7 +32,7 @@ struct EncoderRankTests {
         try onRanks(ranks) { group in
             let recorder = Recorder()
             let trainer = try EncoderTrainer(loaded, resume: resume, observer: recorder, group: group)
-            trainer.shouldStop = { group.rank == ranks - 1 && stop.map { trainer.step >= $0 } ?? false }
+            trainer.shouldStop = { step in group.rank == ranks - 1 && stop.map { step >= $0 } ?? false }
             let outcome = try trainer.run()
             return Run(
                 losses: recorder.steps.map(\.report.loss), evaluations: recorder.evaluations.map(\.loss),

@@ -46,7 +46,7 @@ func train(
     try onRanks(ranks) { group in
         let recorder = Recorder()
         let trainer = try Trainer(loaded, resume: resume, observer: recorder, group: group)
-        trainer.shouldStop = { group.rank == ranks - 1 && stop.map { trainer.step >= $0 } ?? false }
+        trainer.shouldStop = { step in group.rank == ranks - 1 && stop.map { step >= $0 } ?? false }
         var samples: [[[String]]] = []
         trainer.didPack = { samples.append($0) }
         let outcome = try trainer.run()

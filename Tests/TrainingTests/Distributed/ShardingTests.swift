@@ -168,4 +168,39 @@ struct ShardingTests {
         #expect("\(unknown)".contains("sharding.kind"), "\(unknown)")
         #expect(folder.names.isEmpty)
     }
+
+    @Test("A run that was stopped or failed leaves neither models nor connections", arguments: ShardingKind.allCases)
+    func leavesNothing(_ kind: ShardingKind) throws {
+        struct Failure: Error {}
+        final class Left: @unchecked Sendable {
+            weak var model: Parameter?
+            weak var group: ProcessGroup?
+        }
+        let folder = try TemporaryFolder()
+        for fails in [false, true] {
+            let loaded = try recipe(folder, kind)
+            let left = try onRanks(2) { group in
+                let left = Left()
+                let trainer = try Trainer(loaded, resume: fails, observer: Recorder(), group: group)
+                (left.model, left.group) = (trainer.model.store.parameters.first, group)
+                if fails {
+                    trainer.willStep = { if $0 == 2 { throw Failure() } }
+                    #expect(throws: Failure.self) { try trainer.run() }
+                } else {
+                    trainer.shouldStop = { $0 == 1 }
+                    _ = try trainer.run()
+                }
+                #expect(trainer.step == (fails ? 2 : 1))
+                return left
+            }
+            // A thread's last references go when it ends, which is a little after it told what it found.
+            let end = ContinuousClock.now + .seconds(20)
+            while left.contains(where: { $0.model != nil || $0.group != nil }), ContinuousClock.now < end {
+                Thread.sleep(forTimeInterval: 0.01)
+            }
+            for (rank, left) in left.enumerated() {
+                #expect(left.model == nil && left.group == nil, "rank \(rank), fails: \(fails)")
+            }
+        }
+    }
 }
