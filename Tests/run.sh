@@ -52,7 +52,8 @@ watch() {
         END { for (each in open) if (open[each] > 0) print "under way: " each }' | sed 's|\\/|/|g' | sort | head -50
     [ -z "$tests" ] || stacks "$tests"
   } >&2
-  for process in $tests "$1"; do kill -KILL "$process" 2> /dev/null; done
+  # What the tests started would go on without them.
+  for process in $(pgrep -P "${tests:-0}") $tests "$1"; do kill -KILL "$process" 2> /dev/null; done
 }
 
 touch "$work/events"

@@ -84,17 +84,22 @@ float inverse(float largest) { return 1.0f / std::max(largest, 1e-38f); }
 
 float clamped(float value) { return std::min(1.0f, std::max(-1.0f, value)); }
 
-template <class Element>
-void unpack(
-    const uint8_t *codes, const uint8_t *scales, const float *outer, float offset, Element *values, int64_t count) {
-    const auto &of_scales = scale_levels();
-    at::parallel_for(0, blocks_of(count, block), grain, [&](int64_t begin, int64_t end) {
+/// - Parameters:
+///   - unit: values that have the same scale.
+///   - scale_of: gives a scale by its number.
+template <class Element, class Scale>
+void unpack(const uint8_t *codes, Scale &&scale_of, int64_t unit, Element *values, int64_t count) {
+    at::parallel_for(0, blocks_of(count, unit), grain, [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
-            const float scale = of_scales[scales[index]] * outer[index / outer_block] + offset;
+            const float scale = scale_of(index);
             Element table[16];
             for (int i = 0; i < 16; i++) table[i] = static_cast<Element>(levels[i] * scale);
-            const int64_t start = index * block, stop = std::min(count, start + block);
+            const int64_t start = index * unit, stop = std::min(count, start + unit);
             int64_t i = start;
+            if (i & 1) {
+                values[i] = table[codes[i / 2] & 15];
+                i++;
+            }
             for (; i + 1 < stop; i += 2) {
                 const uint8_t pair = codes[i / 2];
                 values[i] = table[pair >> 4];
@@ -105,22 +110,31 @@ void unpack(
     });
 }
 
+/// The scale of a whole matrix's block.
+auto scale_of_block(const at::Tensor &scales, const at::Tensor &outer, double offset) {
+    return [inner = elements<uint8_t>(scales), outer = elements<float>(outer), offset = static_cast<float>(offset)](
+               int64_t index) { return scale_levels()[inner[index]] * outer[index / outer_block] + offset; };
+}
+
 /// The same values on a device, by operations that each has.
 at::Tensor unpacked_there(
-    const at::Tensor &codes, const at::Tensor &scales, const at::Tensor &outer, double offset, at::IntArrayRef shape,
-    int64_t count, at::ScalarType dtype) {
+    const at::Tensor &codes, const at::Tensor &scales, const at::Tensor *outer, double offset, int64_t unit,
+    at::IntArrayRef shape, int64_t count, at::ScalarType dtype) {
     const auto there = codes.device();
     const auto table = [&](const float *values, int64_t size) {
         return at::from_blob(const_cast<float *>(values), {size}, at::kFloat).to(there, at::kFloat, false, /*copy=*/true);
     };
     const auto &of_scales = scale_levels();
-    at::Tensor scale = table(of_scales.data(), 256).index_select(0, scales.to(at::kInt));
-    scale = scale * outer.repeat_interleave(outer_block).narrow(0, 0, scale.numel()) + static_cast<float>(offset);
+    at::Tensor scale = scales;
+    if (outer != nullptr) {
+        scale = table(of_scales.data(), 256).index_select(0, scales.to(at::kInt));
+        scale = scale * outer->repeat_interleave(outer_block).narrow(0, 0, scale.numel()) + static_cast<float>(offset);
+    }
     const at::Tensor pairs = codes.to(at::kInt);
     const at::Tensor high = at::floor_divide(pairs, 16);
     const at::Tensor indices = at::stack({high, pairs - high * 16}, 1).view({-1}).narrow(0, 0, count);
     const at::Tensor values = table(levels.data(), 16).index_select(0, indices);
-    return (values * scale.repeat_interleave(block).narrow(0, 0, count)).to(dtype).view(shape);
+    return (values * scale.repeat_interleave(unit).narrow(0, 0, count)).to(dtype).view(shape);
 }
 
 }  // namespace
@@ -180,32 +194,92 @@ int32_t ct_nf4_quantize(ct_tensor a, ct_tensor results[3], double *offset, ct_er
 }
 
 ct_tensor ct_nf4_dequantize(
-    ct_tensor codes, ct_tensor scales, ct_tensor outer, double offset, const int64_t *sizes, int32_t count,
+    ct_tensor codes, ct_tensor scales, ct_tensor outer, double offset, int64_t unit, const int64_t *sizes, int32_t count,
     int32_t dtype, ct_error *error) {
     return produce(error, [&] {
-        const at::Tensor packed = borrow(codes), inner = borrow(scales), own = borrow(outer);
+        const at::Tensor packed = borrow(codes), inner = borrow(scales);
+        const bool is_piece = outer == nullptr;
+        const at::Tensor own = is_piece ? at::Tensor() : borrow(outer);
         int64_t size = 1;
         for (int32_t i = 0; i < count; i++) size *= sizes[i];
-        const int64_t blocks = blocks_of(size, block);
+        TORCH_CHECK(unit > 0 && (is_piece || unit == block), "a scale is for ", block, " values of a whole matrix");
+        const int64_t blocks = blocks_of(size, unit);
         TORCH_CHECK(
             packed.scalar_type() == at::kByte && packed.is_contiguous() && packed.numel() == (size + 1) / 2
-                && inner.scalar_type() == at::kByte && inner.is_contiguous() && inner.numel() == blocks
-                && own.scalar_type() == at::kFloat && own.is_contiguous()
-                && own.numel() == blocks_of(blocks, outer_block),
+                && inner.scalar_type() == (is_piece ? at::kFloat : at::kByte) && inner.is_contiguous()
+                && inner.numel() == blocks
+                && (is_piece
+                    || (own.scalar_type() == at::kFloat && own.is_contiguous()
+                        && own.numel() == blocks_of(blocks, outer_block))),
             "codes and scales do not fit the shape");
         TORCH_CHECK(type(dtype) == at::kBFloat16 || type(dtype) == at::kFloat, "values come back as float32 or bfloat16");
-        if (!packed.is_cpu()) return unpacked_there(packed, inner, own, offset, list(sizes, count), size, type(dtype));
+        if (!packed.is_cpu()) {
+            return unpacked_there(
+                packed, inner, is_piece ? nullptr : &own, offset, unit, list(sizes, count), size, type(dtype));
+        }
         at::Tensor values = at::empty(list(sizes, count), type(dtype));
-        const auto from = static_cast<float>(offset);
+        const auto fill = [&](auto *target) {
+            if (is_piece) {
+                const float *own_scales = elements<float>(inner);
+                unpack(elements<uint8_t>(packed), [=](int64_t index) { return own_scales[index]; }, unit, target, size);
+            } else {
+                unpack(elements<uint8_t>(packed), scale_of_block(inner, own, offset), unit, target, size);
+            }
+        };
         if (type(dtype) == at::kBFloat16) {
-            unpack(
-                elements<uint8_t>(packed), elements<uint8_t>(inner), elements<float>(own), from,
-                static_cast<at::BFloat16 *>(values.data_ptr()), size);
+            fill(static_cast<at::BFloat16 *>(values.data_ptr()));
         } else {
-            unpack(
-                elements<uint8_t>(packed), elements<uint8_t>(inner), elements<float>(own), from,
-                static_cast<float *>(values.data_ptr()), size);
+            fill(static_cast<float *>(values.data_ptr()));
         }
         return values;
+    });
+}
+
+int32_t ct_nf4_piece(
+    ct_tensor codes, ct_tensor scales, ct_tensor outer, double offset, const int64_t sizes[2], int32_t dimension,
+    const int64_t *ranges, int32_t count, int64_t unit, ct_tensor results[2], ct_error *error) {
+    return guarded(error, [&] {
+        const at::Tensor packed = borrow(codes), inner = borrow(scales), own = borrow(outer);
+        const int64_t rows = sizes[0], columns = sizes[1], size = rows * columns;
+        TORCH_CHECK(
+            packed.is_cpu() && packed.numel() == (size + 1) / 2 && inner.numel() == blocks_of(size, block)
+                && own.numel() == blocks_of(inner.numel(), outer_block) && (dimension == 0 || dimension == 1),
+            "codes and scales do not fit the shape");
+        TORCH_CHECK(unit > 0 && block % unit == 0 && columns % unit == 0, "units that cut blocks");
+        int64_t length = 0;
+        for (int32_t i = 0; i < count; i++) {
+            const int64_t start = ranges[2 * i], end = ranges[2 * i + 1];
+            TORCH_CHECK(
+                0 <= start && start <= end && end <= sizes[dimension]
+                    && (dimension == 0 || (start % unit == 0 && end % unit == 0)),
+                "a range outside the matrix, or within a unit");
+            length += end - start;
+        }
+        const int64_t total = length * (dimension == 0 ? columns : rows);
+        const auto bytes = at::TensorOptions().dtype(at::kByte);
+        at::Tensor piece = at::zeros({(total + 1) / 2}, bytes), factors = at::empty({total / unit}, at::kFloat);
+        const auto *from = elements<uint8_t>(packed);
+        auto *to = static_cast<uint8_t *>(piece.data_ptr());
+        auto *factor = static_cast<float *>(factors.data_ptr());
+        const auto scale_of = scale_of_block(inner, own, offset);
+        int64_t written = 0;
+        const auto copy = [&](int64_t start, int64_t end) {
+            for (int64_t i = start; i < end; i++, written++) {
+                if (written % unit == 0) factor[written / unit] = scale_of(i / block);
+                const auto code = static_cast<uint8_t>(i & 1 ? from[i / 2] & 15 : from[i / 2] >> 4);
+                to[written / 2] |= static_cast<uint8_t>(written & 1 ? code : code << 4);
+            }
+        };
+        if (dimension == 0) {
+            for (int32_t i = 0; i < count; i++) copy(ranges[2 * i] * columns, ranges[2 * i + 1] * columns);
+        } else {
+            for (int64_t row = 0; row < rows; row++) {
+                for (int32_t i = 0; i < count; i++) {
+                    copy(row * columns + ranges[2 * i], row * columns + ranges[2 * i + 1]);
+                }
+            }
+        }
+        results[0] = give(std::move(piece));
+        results[1] = give(std::move(factors));
     });
 }

@@ -94,6 +94,32 @@ ct_tensor ct_to_device(ct_tensor tensor, ct_device where, bool non_blocking, ct_
     return produce(error, [&] { return borrow(tensor).to(device(where), non_blocking); });
 }
 
+ct_tensor ct_fetch(ct_tensor tensor, ct_device where, ct_error *error) {
+    return produce(error, [&] {
+        const c10::Device target = device(where);
+        const auto *impl = c10::impl::getDeviceGuardImpl(target.type());
+        const c10::DeviceGuard guard(target);
+        // One for each thread that fetches.
+        thread_local std::map<std::pair<c10::DeviceType, c10::DeviceIndex>, c10::Stream> streams;
+        const c10::Device here = impl->getDevice();
+        const auto found = streams.find({here.type(), here.index()});
+        const c10::Stream stream =
+            found != streams.end()
+                ? found->second
+                : streams.emplace(std::pair(here.type(), here.index()), impl->getStreamFromGlobalPool(here, false))
+                      .first->second;
+        at::Tensor copy;
+        {
+            const c10::StreamGuard beside(stream);
+            copy = borrow(tensor).to(target, /*non_blocking*/ true);
+        }
+        impl->synchronizeStream(stream);
+        // Once it is freed its memory must not go back to this stream before what computes with it has ended.
+        impl->recordDataPtrOnStream(copy.storage().data_ptr(), impl->getDefaultStream(here));
+        return copy;
+    });
+}
+
 ct_tensor ct_clone(ct_tensor tensor, ct_error *error) {
     return produce(error, [&] { return borrow(tensor).clone(); });
 }

@@ -37,6 +37,14 @@ public final class Parameter {
         tensor = try Tensor.empty(tensor.shape, dtype: tensor.dtype, device: .meta)
     }
 
+    /// Leaves this rank its piece of a whole matrix in 4 bits.
+    public func cutQuantized(_ partition: Partition) throws {
+        guard let whole = quantized else { return }
+        let piece = try whole.piece(partition.dimension, partition.ranges[partition.group.rank])
+        tensor = try Tensor.empty(piece.shape, dtype: tensor.dtype, device: .meta)
+        quantized = piece
+    }
+
     public var shape: [Int] { tensor.shape }
     public var count: Int { tensor.count }
 }

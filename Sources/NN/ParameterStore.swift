@@ -41,6 +41,8 @@ public final class ParameterStore {
     public let isWritable: Bool
     /// Which matrices are held in 4 bits.
     private let quantizes: (String) -> Bool
+    /// What is brought to the device only where it is needed.
+    private let staysOnCPU: (String) -> Bool
 
     /// All parameters in the order in which the model asked for them.
     public private(set) var parameters: [Parameter] = []
@@ -55,8 +57,10 @@ public final class ParameterStore {
 
     public init(
         _ origin: Origin, dtype: DType = .float32, device: Device = .cpu, writable: Bool = false,
-        quantizing quantizes: @escaping (String) -> Bool = { _ in false }
+        quantizing quantizes: @escaping (String) -> Bool = { _ in false },
+        keepingOnCPU staysOnCPU: @escaping (String) -> Bool = { _ in false }
     ) {
+        self.staysOnCPU = staysOnCPU
         self.origin = origin
         self.dtype = dtype
         self.device = device
@@ -121,7 +125,7 @@ public final class ParameterStore {
                 problems.misshapen.append("\(name) holds \(loaded.dtype) in \(source.location(of: name)), not floats")
                 return try Tensor.empty(shape, dtype: dtype, device: .meta)
             }
-            let converted = try loaded.to(dtype).to(device)
+            let converted = try loaded.to(dtype).to(place(name))
             return isWritable && converted === loaded ? try converted.clone() : converted
         }
     }
@@ -144,8 +148,10 @@ public final class ParameterStore {
             }
             try tensor.copy(from: Tensor(rows, shape: shape))
         }
-        return try tensor.to(dtype).to(device)
+        return try tensor.to(dtype).to(place(name))
     }
+
+    private func place(_ name: String) -> Device { staysOnCPU(name) ? .cpu : device }
 
     /// Throws `WeightError` if the checkpoint lacked a parameter, holds one that the model does not have, or holds one
     /// in another shape. Names for which `isIgnored` is true may be there without use.

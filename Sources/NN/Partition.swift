@@ -50,6 +50,25 @@ public struct Partition {
         return result
     }
 
+    /// Whether every block of so many values, counted from the beginning of each row, lies in one piece.
+    public func keepsWhole(block: Int) -> Bool {
+        guard let width = shape.last, width.isMultiple(of: block) else { return false }
+        return dimension != shape.count - 1
+            || ranges.joined().allSatisfy { $0.lowerBound.isMultiple(of: block) && $0.upperBound.isMultiple(of: block) }
+    }
+
+    /// How blocks of rows are dealt out, of which `keepsWhole` is true.
+    public func blocks(of block: Int) -> Partition {
+        guard block > 1 else { return self }
+        var shape = shape
+        shape[shape.count - 1] /= block
+        return Partition(
+            shape: shape, dimension: dimension,
+            ranges: dimension < shape.count - 1
+                ? ranges : ranges.map { $0.map { $0.lowerBound / block..<$0.upperBound / block } },
+            group: group, copies: copies)
+    }
+
     /// A rank's piece of the whole values, a copy.
     public func piece(of whole: Tensor, rank: Int) throws -> Tensor {
         let parts = try ranges[rank].map { try whole.slice(dimension, $0) }

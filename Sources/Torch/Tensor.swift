@@ -218,6 +218,14 @@ extension Tensor {
         device == self.device ? self : try produce("to", [self]) { ct_to_device(handle, device.raw, nonBlocking, $0) }
     }
 
+    /// The same values on another device, copied beside what that is computing, and there when this returns; itself when
+    /// the device is the same. For threads other than the one that gives the device its work.
+    public func fetched(to device: Device) throws -> Tensor {
+        if device == self.device { return self }
+        guard self.device == .cpu else { return try to(device) }
+        return try produce("fetch", [self]) { ct_fetch(handle, device.raw, $0) }
+    }
+
     public func clone() throws -> Tensor { try produce("clone", [self]) { ct_clone(handle, $0) } }
 
     public func contiguous() throws -> Tensor {

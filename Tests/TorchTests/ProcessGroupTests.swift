@@ -5,7 +5,7 @@ import Testing
 import Torch
 
 /// Ranks as threads: each has connections of its own, as processes have.
-@Suite struct ProcessGroupTests {
+@Suite(.inTurn) struct ProcessGroupTests {
     private func ranks<Value: Sendable>(
         _ count: Int, timeout: Duration = .seconds(30), facts: @escaping @Sendable (Int) -> String = { _ in "same" },
         _ body: @escaping @Sendable (ProcessGroup) throws -> Value

@@ -97,7 +97,8 @@ struct AverageTests {
         #expect(try b.up.tensor.abs().amax().item() > 0)
     }
 
-    @Test("Ranks that hold shares of the state average as one does", arguments: [ShardingKind.optimizer, .full])
+    @Test(
+        "Ranks that hold shares of the state average as one does", .inTurn, arguments: [ShardingKind.optimizer, .full])
     func sharded(_ kind: ShardingKind) throws {
         let alone = try TemporaryFolder(), shared = try TemporaryFolder()
         func recipe(_ folder: TemporaryFolder, _ kind: ShardingKind) throws -> Recipe.Loaded {

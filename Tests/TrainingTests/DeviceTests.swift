@@ -3,6 +3,7 @@ import Data
 import Foundation
 import Models
 import NN
+import Synchronization
 import TestSupport
 import Testing
 import Torch
@@ -39,6 +40,14 @@ struct DeviceTests {
             "stages.second.memory={moment_bits: 8}",
         ],
         "offloaded": ["stages.first.memory={offload: optimizer}", "stages.second.memory={offload: optimizer}"],
+        "blocks elsewhere": [
+            "stages.first.memory={offload: parameters}", "stages.second.memory={offload: parameters}",
+            "stages.first.evaluate_every=2",
+            "held_out={samples: 4, data: [{synthetic: {seed: 4, split: held-out, sides: [112, 140]}}]}",
+        ],
+        "blocks elsewhere at first": [
+            "stages.first.memory={offload: parameters, moment_bits: 8}", "stages.first.ema={decay: 0.9}",
+        ],
         "regions": ["stages.first.regions={weight: 0.5, look: 0.5, layer: 1}"],
         "adafactor": ["stages.first.optimizer=adafactor"],
         "muon": ["stages.first.optimizer=muon"],
@@ -57,7 +66,11 @@ struct DeviceTests {
         let before = stand_in_device_operations()
         let onCPU = try run(tinyRecipe(here, overrides))
         let (recorder, trainer) = try trainedRun(tinyRecipe(there, overrides + [Self.device]))
-        #expect(trainer.model.store.parameters.allSatisfy { $0.tensor.device == .mps })
+        let blocks = Set(trainer.model.store.blocks.joined().filter { !$0.isConstant }.map(\.name))
+        #expect(
+            trainer.model.store.parameters.allSatisfy {
+                $0.tensor.device == (kind == "blocks elsewhere" && blocks.contains($0.name) ? .cpu : .mps)
+            })
         #expect(recorder.runs.first?.machine.device == "mps" && onCPU.runs.first?.machine.device == "cpu")
         #expect(!stand_in_device_is_there() || stand_in_device_operations() > before + 1000)
         expectSame(onCPU, recorder, within: kind == "muon" ? 5e-3 : 1e-4, kind)
@@ -76,7 +89,7 @@ struct DeviceTests {
         let tiny = try TinyModel(dtype: dtype)
         for parameter in tiny.model.store.parameters { parameter.tensor = try parameter.tensor.to(.mps) }
         let optimizer = try Optimizer(
-            tiny.model.store.parameters, dtype: dtype, settings: AdamWOptions(rate: 0.1), isOffloaded: true)
+            tiny.model.store.parameters, dtype: dtype, settings: AdamWOptions(rate: 0.1), offload: .optimizer)
         for group in optimizer.groups {
             let own = [group.master, group.gradient, group.step, group.first?.values, group.second?.values]
             #expect(own.allSatisfy { $0?.device == .cpu } && group.leaves?.device == .mps)
@@ -91,6 +104,39 @@ struct DeviceTests {
         #expect(zip(before, after).allSatisfy { abs($0 - $1 - 0.1) < 0.01 })
     }
 
+    @Test("A pass that fails leaves nothing in the next one's gradients, wherever blocks lie")
+    func failedPass() throws {
+        func gradients(failing: Bool) throws -> [[Double]] {
+            let tiny = try TinyModel()
+            let blocks = Set(tiny.model.store.blocks.joined().map(\.name))
+            for parameter in tiny.model.store.parameters where !blocks.contains(parameter.name) {
+                parameter.tensor = try parameter.tensor.to(.mps)
+            }
+            let optimizer = try Optimizer(
+                tiny.model.store.parameters, dtype: .float32, settings: AdamWOptions(rate: 0.1), offload: .parameters,
+                device: .mps, blocks: tiny.model.store.blocks)
+            try optimizer.spread()
+            #expect(optimizer.isSpread)
+            let step = TrainingStep(model: tiny.model, optimizer: optimizer), sequences = try tiny.sequences(0..<4)
+            // Head and last norm come first, and then, behind all blocks of the decoder, the rest. What the pass added is taken
+            // back, and the step is computed again.
+            let arrived = Mutex(0)
+            let report = try GradientStream.$beforeTaking.withValue({
+                let count = arrived.withLock {
+                    $0 += 1
+                    return $0
+                }
+                if failing, count == 3 {
+                    throw TorchError(kind: .outOfMemory, operation: "matmul", message: "no memory for a gradient")
+                }
+            }) { try step.accumulate([sequences]) }
+            #expect(report.isApplied && arrived.withLock { $0 } >= 3)
+            return try optimizer.groups.map { try $0.gradient.doubles() }
+        }
+        let plain = try gradients(failing: false)
+        #expect(try gradients(failing: true) == plain && plain.joined().contains { $0 != 0 })
+    }
+
     @Test("So it does in bf16, within what that rounds away")
     func halfPrecision() throws {
         let here = try TemporaryFolder(), there = try TemporaryFolder()
@@ -98,17 +144,19 @@ struct DeviceTests {
         expectSame(onCPU, elsewhere, within: 0.02, "bf16")
     }
 
-    @Test("A run goes on to the same bits there, and may change between devices", arguments: [1, 5])
-    func resumes(_ stop: Int) throws {
+    @Test(
+        "A run goes on to the same bits there, and may change between devices", arguments: [1, 5],
+        [[], ["stages.first.memory={offload: parameters}", "stages.second.memory={offload: parameters}"]])
+    func resumes(_ stop: Int, _ memory: [String]) throws {
         let whole = try TemporaryFolder(), parts = try TemporaryFolder(), mixed = try TemporaryFolder()
         func bytes(_ folder: TemporaryFolder) throws -> [Data] {
             try ["model.safetensors", "training/optimizer.safetensors"].map {
                 try Data(contentsOf: folder.url.appending(path: "run/step-000007/\($0)"))
             }
         }
-        let straight = try run(tinyRecipe(whole, [Self.device]))
-        try run(tinyRecipe(parts, [Self.device]), stop: stop)
-        try run(tinyRecipe(parts, [Self.device]), resume: true)
+        let straight = try run(tinyRecipe(whole, [Self.device] + memory))
+        try run(tinyRecipe(parts, [Self.device] + memory), stop: stop)
+        try run(tinyRecipe(parts, [Self.device] + memory), resume: true)
         #expect(try bytes(whole) == bytes(parts))
         let first = try run(tinyRecipe(mixed), stop: stop)
         let second = try run(tinyRecipe(mixed, [Self.device]), resume: true)
@@ -119,12 +167,13 @@ struct DeviceTests {
 
     @Test(
         "Adapters learn the same there, over a base in 4 bits, too",
-        arguments: ["{rank: 4}", "{rank: 4, dora: true}", "{rank: 4, base_bits: 4}"])
-    func adapters(_ lora: String) throws {
+        arguments: ["{rank: 4}", "{rank: 4, dora: true}", "{rank: 4, base_bits: 4}"],
+        [[], ["stages.adapters.memory={offload: parameters}"]])
+    func adapters(_ lora: String, _ memory: [String]) throws {
         let here = try TemporaryFolder(), there = try TemporaryFolder()
         expectSame(
             try run(adapterRecipe(here, lora, precision: "f32")),
-            try run(adapterRecipe(there, lora, precision: "f32", [Self.device])), within: 1e-3, lora)
+            try run(adapterRecipe(there, lora, precision: "f32", [Self.device] + memory)), within: 1e-3, lora)
         let saved = there.url.appending(path: "run/step-000004/adapter_model.safetensors")
         #expect(FileManager.default.fileExists(atPath: saved.path))
     }
@@ -134,11 +183,12 @@ struct DeviceTests {
         ("", ["sharding.kind=full", "stages.second.memory={offload: optimizer}"]),
         ("", ["sharding.kind=optimizer", "stages.first.memory={offload: optimizer}"]),
         ("", ["sharding.kind=full", "stages.first.memory={recompute: [decoder]}"]),
+        ("", ["sharding.kind=full"] + ["first", "second"].map { "stages.\($0).memory={offload: parameters}" }),
         (ParallelTests.dense, ["parallel={tensor: 2}"]), (ParallelTests.experts, ["parallel={expert: 2}"]),
     ]
 
     /// What goes between ranks goes through the CPU's memory, or from device to device where they are connected.
-    @Test("Two ranks learn there what one learns here, whatever they share", arguments: shared, [false, true])
+    @Test("Two ranks learn there what one learns here, whatever they share", .inTurn, arguments: shared, [false, true])
     func ranks(_ shared: (model: String, overrides: [String]), _ areConnected: Bool) throws {
         stand_in_device_hold_ranks(areConnected)
         defer { stand_in_device_release_ranks() }
@@ -192,10 +242,14 @@ struct DeviceTests {
     }
 
     /// In a process of its own: elsewhere other tests hold memory there, too.
-    @Test("What a run needs there is counted", .enabled(if: stand_in_device_is_there())) func memory() async {
-        await #expect(processExitsWith: .success) {
+    @Test(
+        "What a run needs there is counted", .enabled(if: stand_in_device_is_there()),
+        arguments: ["none", "parameters"])
+    func memory(_ offload: String) async {
+        await #expect(processExitsWith: .success) { [offload] in
             let folder = try TemporaryFolder()
-            let loaded = try tinyRecipe(folder, [Self.device, "precision=f32"])
+            let loaded = try tinyRecipe(
+                folder, [Self.device, "precision=f32", "stages.first.memory={offload: \(offload)}"])
             let trainer = try Trainer(loaded, resume: false, observer: Recorder())
             let stage = try #require(try trainer.check(rows: 2).first)
             let setup = try #require(stage.measuredSetup), pass = try #require(stage.measuredPass)

@@ -75,7 +75,7 @@ struct LossTests {
         #expect(try distance(plain.gradients, found.gradients) > 1e-3)
     }
 
-    @Test("Accumulation 1, 2, 4 and ranks 1, 2 give the same gradients", arguments: settings)
+    @Test("Accumulation 1, 2, 4 and ranks 1, 2 give the same gradients", .inTurn, arguments: settings)
     func splitting(_ loss: Recipe.Loss) throws {
         let sequences = try sequences(TinyModel(), 0..<8)
         @Sendable func split(_ parts: Int) -> [[ProcessedSequence]] {

@@ -77,6 +77,9 @@ void *ct_data(ct_tensor tensor);
 /* Conversions and copies. */
 ct_tensor ct_to_dtype(ct_tensor tensor, int32_t dtype, ct_error *error);
 ct_tensor ct_to_device(ct_tensor tensor, ct_device device, bool non_blocking, ct_error *error);
+/* A copy on the device of a tensor on the CPU, made beside what the device is computing, and whole when this returns. For
+   use by the device's default stream. */
+ct_tensor ct_fetch(ct_tensor tensor, ct_device device, ct_error *error);
 ct_tensor ct_clone(ct_tensor tensor, ct_error *error);
 ct_tensor ct_contiguous(ct_tensor tensor, ct_error *error);
 int32_t ct_copy_(ct_tensor destination, ct_tensor source, ct_error *error);

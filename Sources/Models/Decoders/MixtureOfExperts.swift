@@ -98,8 +98,17 @@ extension MixtureOfExperts {
         let group = division.group, perRank = experts.count / group.size, ways = division.pieces.size / group.size
         for (index, expert) in experts.enumerated() {
             guard let expert = expert as? GatedFeedForward else { continue }
-            for parameter in [expert.gate, expert.up, expert.down].map(\.weight) {
+            let weights = [expert.gate, expert.up, expert.down].map(\.weight)
+            for parameter in weights + weights.flatMap({ $0.adapter?.parameters ?? [] }) {
                 let former = parameter.partition
+                if former == nil, ways > 1 {
+                    // Each of those that divide the matrices has all of it.
+                    parameter.partition = Partition(
+                        shape: parameter.shape, dimension: 0,
+                        ranges: (0..<group.size).map { $0 == index / perRank ? [0..<parameter.shape[0]] : [] },
+                        group: group, copies: division.copies)
+                    continue
+                }
                 var ranges = [[Range<Int>]](repeating: [], count: division.pieces.size)
                 for way in 0..<ways {
                     ranges[index / perRank * ways + way] = former?.ranges[way] ?? [0..<parameter.shape[0]]

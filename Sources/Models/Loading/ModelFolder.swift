@@ -63,9 +63,11 @@ public struct ModelFolder: Sendable {
     ///   - dtype: nil keeps the type that the file holds (that of its first float tensor).
     ///   - writable: training needs copies.
     ///   - quantizes: which matrices are held in 4 bits; they are read and rounded one by one.
+    ///   - staysOnCPU: what is brought to the device only where it is needed, by whoever computes with it.
     public func loadModel(
         dtype: DType? = nil, device: Device = .cpu, writable: Bool = false,
-        quantizing quantizes: @escaping (String) -> Bool = { _ in false }
+        quantizing quantizes: @escaping (String) -> Bool = { _ in false },
+        keepingOnCPU staysOnCPU: @escaping (String) -> Bool = { _ in false }
     ) throws -> VisionLanguageModel {
         let checkpoint = try SafetensorsCheckpoint(directory: weights.path)
         let stored = checkpoint.names.lazy.compactMap { checkpoint.tensors[$0].flatMap { DType($0.entry.dtype) } }
@@ -73,7 +75,8 @@ public struct ModelFolder: Sendable {
             ParameterStore(
                 .checkpoint(RenamedWeights(checkpoint, family.canonicalName), .fail),
                 dtype: dtype ?? stored.first(where: \.isFloatingPoint) ?? .float32,
-                device: device, writable: writable, quantizing: quantizes))
+                device: device, writable: writable, quantizing: quantizes,
+                keepingOnCPU: staysOnCPU))
         try adapter?.attach(to: model, family: family, base: weights)
         return model
     }

@@ -16,6 +16,13 @@ extension Recipe {
         return try Set(lora.targets(in: model, stage: stage.name).map(\.name))
             .intersection(model.store.blocks.joined().map(\.name))
     }
+
+    /// Parameters of blocks that come to the device only while they are at work in one of the stages.
+    func namesOnCPU(_ family: any ModelFamily) throws -> Set<String> {
+        guard stages.contains(where: { $0.memory.offload == .parameters }), device != .cpu else { return [] }
+        let blocks = try family.makeModel(ParameterStore(.shapes)).store.blocks.joined()
+        return Set(blocks.filter { !$0.isConstant }.map(\.name))
+    }
 }
 
 extension Recipe.LowRank {

@@ -70,6 +70,7 @@ extension Trainer {
         let stage = recipe.stages[index]
         let runner = try makeRunner(index)
         defer { runner.stop() }
+        if stage.memory.offload == .parameters { try spread(runner) }
         var batches: [BatchPacker.Step] = []
         repeat { batches.append(try runner.nextBatch()) } while batches.count * stage.batch.accumulation < wanted
         runner.stop()

@@ -167,11 +167,11 @@ struct CheckpointStore {
     }
 
     /// The float32 weights of a checkpoint by name.
-    static func masters(of folder: URL, on device: Device = .cpu) throws -> [String: Tensor] {
+    static func masters(of folder: URL, on device: (String) -> Device = { _ in .cpu }) throws -> [String: Tensor] {
         let file = try SafetensorsFile(path: folder.appendingPathComponent(optimizerFile).path)
         return Dictionary(
             uniqueKeysWithValues: try file.names.filter { $0.hasPrefix("master.") }
-                .map { (String($0.dropFirst(7)), try file.tensor($0).to(device)) })
+                .map { (String($0.dropFirst(7)), try file.tensor($0).to(device(String($0.dropFirst(7))))) })
     }
 
     /// Restores moments and step counts.

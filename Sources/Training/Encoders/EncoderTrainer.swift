@@ -57,7 +57,7 @@ public final class EncoderTrainer: RecipeTrainer {
         let device = try recipe.device(of: group)
         lesson = try recipe.makeLesson(objective, folder: start.folder, weights, device)
         masters = lesson.store.valuesByName
-        if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom, on: device)) { $1 } }
+        if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom, on: { _ in device })) { $1 } }
         let measured = recipe.stages.contains { $0.evaluateEvery > 0 } ? recipe.heldOut : nil
         heldOut = try measured.map { [seed = recipe.seed] in try GeneratedPictures($0.data, seed: seed) }
         blind = try measured.flatMap { [seed = recipe.seed] held in

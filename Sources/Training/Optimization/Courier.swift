@@ -1,7 +1,7 @@
 internal import Foundation
 internal import Torch
 
-/// A thread that talks to the other ranks while the caller computes. What it is given is done one after another, in the
+/// A thread that talks to the other ranks, or brings weights to the device, while the caller computes. What it is given is done one after another, in the
 /// order in which it was given, which must be the same on all ranks.
 final class Courier: @unchecked Sendable {
     /// Something that is on its way.
@@ -21,7 +21,8 @@ final class Courier: @unchecked Sendable {
     private var isStopped = false
     private var failure: (any Error)?
 
-    init() {
+    /// - Parameter isAlone: whether there are no other ranks, so that what fails is nobody else's matter.
+    init(isAlone: Bool = false) {
         let thread = Thread { [condition] in
             Engine.workAlone()
             while true {
@@ -32,7 +33,7 @@ final class Courier: @unchecked Sendable {
                 condition.unlock()
                 // After one that failed the ranks are out of step: none of the rest can be done.
                 let result = failure.map { .failure($0) } ?? Result { try withoutGradient(job.body) }
-                if case .failure(let error) = result { condition.withLock { self.failure = error } }
+                if !isAlone, case .failure(let error) = result { condition.withLock { self.failure = error } }
                 job.errand.result = result
                 job.errand.done.signal()
             }

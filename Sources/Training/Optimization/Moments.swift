@@ -30,12 +30,14 @@ struct Moments {
     }
 }
 
-/// Moments with 8 bits a value, and a float32 scale for each block of values (after Dettmers et al. 2022).
+/// Moments with 8 bits a value, and a bfloat16 scale for each block of values (after Dettmers et al. 2022).
 ///
 /// Means are stored linearly. Of squares the root is stored, rounded up: a root that became zero would make the step of
 /// its value as large as the reciprocal of epsilon.
 final class QuantizedMoments {
-    static let block = 256
+    /// Small enough to divide most sizes of matrices also when several ranks divide these, so that blocks are the same
+    /// however a matrix lies.
+    static let block = 64
 
     let codes: Tensor
     let scales: Tensor
@@ -46,7 +48,7 @@ final class QuantizedMoments {
         precondition(count.isMultiple(of: Self.block), "whole blocks")
         self.areSquares = areSquares
         codes = try Tensor.zeros([count], dtype: areSquares ? .uint8 : .int8, device: device)
-        scales = try Tensor.zeros([count / Self.block], device: device)
+        scales = try Tensor.zeros([count / Self.block], dtype: .bfloat16, device: device)
     }
 
     private func blocks(_ range: Range<Int>) -> Range<Int> {
@@ -55,18 +57,20 @@ final class QuantizedMoments {
 
     /// Float32, flat.
     func values(_ range: Range<Int>) throws -> Tensor {
-        let scale = try scales.slice(0, blocks(range)).unsqueeze(1)
+        let scale = try scales.slice(0, blocks(range)).to(.float32).unsqueeze(1)
         let values = try codes.slice(0, range).to(.float32).view([-1, Self.block]) * scale
         return try (areSquares ? values.square() : values).reshape([-1])
     }
 
     func set(_ values: Tensor, _ range: Range<Int>) throws {
         let rows = try (areSquares ? values.sqrt() : values).view([-1, Self.block])
-        let scale = try rows.abs().amax([1]) * (1 / (areSquares ? 255.0 : 127.0))
+        // Rounded up, or the largest value would have no code.
+        let small = try (rows.abs().amax([1]) * ((1 + 1 / 256.0) / (areSquares ? 255.0 : 127.0))).to(.bfloat16)
+        let scale = try small.to(.float32)
         // Blocks of zeros have a scale of zero; anything may stand below them.
         let shares = try rows / scale.maximum(.full([1], 1e-38, device: scale.device)).unsqueeze(1)
         let coded = try areSquares ? -((-shares).floor()).clamp(-255...0) : shares.round().clamp(-127...127)
         try codes.slice(0, range).copy(from: coded.reshape([-1]).to(codes.dtype))
-        try scales.slice(0, blocks(range)).copy(from: scale)
+        try scales.slice(0, blocks(range)).copy(from: small)
     }
 }

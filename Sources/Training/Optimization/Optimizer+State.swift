@@ -14,13 +14,16 @@ extension Optimizer {
             }
             for (prefix, moments) in [("first", group.first), ("second", group.second)] {
                 for code in moments?.codes ?? [] {
-                    guard let whole = try group.collectedOnMain(code.tensor)?.first else { continue }
+                    guard let parts = try group.collectedOnMain(code.tensor) else { continue }
                     sources += try group.slots.map { slot in
-                        (
+                        let whole = try slot.parameter.partition.map {
+                            try group.whole(slot, $0, in: parts, block: group.block(of: code.tensor)).reshape(-1)
+                        }
+                        return (
                             (group.number, slot.position),
                             .init(
                                 name: "\(prefix).\(code.name).\(slot.parameter.name)",
-                                tensor: try whole.slice(0, group.range(of: slot, in: code.tensor)))
+                                tensor: try whole ?? parts[0].slice(0, group.range(of: slot, in: code.tensor)))
                         )
                     }
                 }
@@ -63,7 +66,16 @@ extension Optimizer {
                     let start = code.tensor.count * (group.share.lowerBound / group.share.count)
                     for slot in group.slots {
                         let place = group.range(of: slot, in: code.tensor)
-                        let source = try stored("\(prefix).\(code.name).\(slot.parameter.name)", [place.count])
+                        let name = "\(prefix).\(code.name).\(slot.parameter.name)"
+                        let source: Tensor
+                        if let partition = slot.parameter.partition?.blocks(of: group.block(of: code.tensor)) {
+                            source = try partition.piece(
+                                of: stored(name, [partition.shape.reduce(1, *)]).view(partition.shape),
+                                rank: partition.group.rank
+                            ).reshape(-1)
+                        } else {
+                            source = try stored(name, [place.count])
+                        }
                         let own = place.clamped(to: start..<start + code.tensor.count)
                         guard !own.isEmpty else { continue }
                         try code.tensor.slice(0, own.shifted(by: -start))
@@ -102,11 +114,12 @@ extension Optimizer {
         try withoutGradient {
             for block in spreadBlocks {
                 _ = try block.gather(isBackward: false)
-                for parameter in block.parameters {
+                for parameter in block.parameters where parameter.quantized == nil {
                     // Ranks with the same pieces do the same: the first of them is the one that writes.
                     let partition = parameter.partition.flatMap { $0.copies.isMain ? $0 : nil }
                     let whole = try partition?.gathered(parameter.tensor.detach())
-                    if everyone.isMain { weights[parameter.name] = whole ?? parameter.tensor }
+                    // Together they may be more than a device holds.
+                    if everyone.isMain { weights[parameter.name] = try (whole ?? parameter.tensor).to(.cpu) }
                 }
                 try block.free()
             }
@@ -122,11 +135,14 @@ extension Optimizer.Group {
             + (second?.values.map { [("second", $0)] } ?? []) + (average.map { [("average", $0)] } ?? [])
     }
 
+    /// For how many values there is a number in what 8-bit moments are made of, of which this is the process's share.
+    fileprivate func block(of codes: Tensor) -> Int { share.count / max(1, codes.count) }
+
     /// Where a parameter's 8-bit moments lie in those of the whole group, in whole blocks.
     ///
     /// - Parameter codes: this process's share: a number for each value, or for each block.
     fileprivate func range(of slot: Optimizer.Slot, in codes: Tensor) -> Range<Int> {
-        let values = share.count / max(1, codes.count)
+        let values = block(of: codes)
         return slot.range.lowerBound / values..<slot.range.upperBound.roundedUp(to: QuantizedMoments.block) / values
     }
 }

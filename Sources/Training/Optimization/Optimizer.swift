@@ -31,7 +31,8 @@ public final class Optimizer {
     ///   - kind: of which `adafactor` takes rate and weight decay alone from the settings.
     ///   - hasSmallState: whether moments have 8 bits a value in place of 32.
     ///   - averageDecay: of an exponential moving average of the float32 values, which begins with them.
-    ///   - isOffloaded: whether all but what the model computes with is on the CPU, and steps are taken there.
+    ///   - offload: what is on the CPU, where steps are taken then, whatever the device.
+    ///   - device: where passes are computed; where the first parameter lies if nil.
     ///   - sharding: what each of several processes holds a share of.
     ///   - ranks: the processes that learn together, each from micro-batches of its own.
     ///   - everyone: these, and those that hold other pieces of parameters; `ranks` where nil.
@@ -41,7 +42,8 @@ public final class Optimizer {
     public init(
         _ parameters: [Parameter], masters: [String: Tensor] = [:], dtype: DType, settings: AdamWOptions,
         kind: Recipe.OptimizerKind = .adamw, hasSmallState: Bool = false, averageDecay: Double? = nil,
-        isOffloaded: Bool = false, sharding: ShardingKind = .none, ranks: ProcessGroup = .alone,
+        offload: Recipe.Memory.Offload = .none, device: Device? = nil, sharding: ShardingKind = .none,
+        ranks: ProcessGroup = .alone,
         everyone: ProcessGroup? = nil,
         blocks: [[Parameter]] = [], rateFactor: (String) -> Double = { _ in 1 },
         decays: ((Parameter) -> Bool)? = nil,
@@ -52,12 +54,16 @@ public final class Optimizer {
         self.averageDecay = averageDecay
         self.ranks = ranks
         self.everyone = everyone ?? ranks
-        courier = self.everyone.size > 1 ? Courier() : nil
-        let isShared = ranks.size > 1 && sharding != .none, isSpread = isShared && sharding == .full
+        let device = device ?? parameters.first?.tensor.device ?? .cpu
+        self.device = device
+        let isAlone = self.everyone.size == 1, areBlocksAway = offload == .parameters && device != .cpu
+        courier = isAlone && !areBlocksAway ? nil : Courier(isAlone: isAlone)
+        let isShared = ranks.size > 1 && sharding != .none, isSpread = isShared && sharding == .full || areBlocksAway
+        precondition(!areBlocksAway || sharding == .full || ranks.size == 1, "see Recipe.requireSharding")
         // What is shared is shared block by block, and what is large by itself, so that a part can be on its way while
         // the pass goes on.
         var units: [String: Int] = [:], count = 0
-        if isShared {
+        if isShared || isSpread {
             count = blocks.count
             for (index, block) in blocks.enumerated() { for parameter in block { units[parameter.name] = index } }
             for parameter in parameters where units[parameter.name] == nil && parameter.count >= Bucket.size / 16 {
@@ -96,7 +102,7 @@ public final class Optimizer {
                     all.map(\.parameter), positions: all.map(\.position), number: number, masters: masters,
                     rateFactor: key.factor, weightDecay: key.decay, dtype: dtype,
                     kind: kind == .muon && !key.isMuon ? .adamw : kind,
-                    hasSmallState: hasSmallState, hasAverage: averageDecay != nil, isOffloaded: isOffloaded,
+                    hasSmallState: hasSmallState, hasAverage: averageDecay != nil, offload: offload, device: device,
                     layout: layout, unit: key.unit, ranks: holders)
             }
         }
@@ -106,7 +112,7 @@ public final class Optimizer {
             }
         }
         // Pieces that no other rank has copies of go nowhere, and are added up behind each pass.
-        if courier == nil || groups.contains(where: { $0.ranks.size > 1 }) {
+        if isAlone || groups.contains(where: { $0.ranks.size > 1 }) {
             stream = try GradientStream(groups, ranks, courier)
         }
     }
@@ -123,13 +129,17 @@ public final class Optimizer {
 
     /// All processes of the run.
     let everyone: ProcessGroup
+    /// Where passes are computed.
+    private let device: Device
 
     /// Takes the weights of all blocks away from the model but for this process's share; they come together while a
-    /// block is at work. Does nothing unless sharding is `full`.
+    /// block is at work. Does nothing unless sharding is `full`, or parameters are offloaded.
     func spread() throws {
         guard let courier, !blocks.isEmpty else { return }
         spreadBlocks = try withoutGradient {
-            try blocks.map { try SpreadBlock($0.parameters, $0.groups, over: ranks, courier, spreadOrder) }
+            try blocks.map {
+                try SpreadBlock($0.parameters, $0.groups, over: ranks, courier, spreadOrder, on: device)
+            }
         }
         blocks = []
         stream?.waitsForPass = true
@@ -138,6 +148,12 @@ public final class Optimizer {
     /// Waits for what blocks that are spread have on its way, at the end of a step's passes.
     func finishPass() throws {
         for block in spreadBlocks { try block.finishPass() }
+        spreadOrder.endPass()
+    }
+
+    /// Waits for what a pass that failed began, whatever comes of it: it must not reach the next one's gradients.
+    func abandonPass() {
+        for block in spreadBlocks { block.abandonPass() }
         spreadOrder.endPass()
     }
 

@@ -69,7 +69,7 @@ extension Optimizer {
         init(
             _ parameters: [Parameter], positions: [Int], number: Int, masters: [String: Tensor], rateFactor: Double,
             weightDecay: Double, dtype: DType, kind: Recipe.OptimizerKind, hasSmallState: Bool, hasAverage: Bool,
-            isOffloaded: Bool, layout: Layout, unit: Int?, ranks: ProcessGroup
+            offload: Recipe.Memory.Offload, device place: Device, layout: Layout, unit: Int?, ranks: ProcessGroup
         ) throws {
             self.rateFactor = rateFactor
             self.weightDecay = weightDecay
@@ -82,20 +82,20 @@ extension Optimizer {
             let shapes = parameters.map { parameter in
                 parameter.partition.map { $0.shape(of: $0.group.rank) } ?? parameter.shape
             }
-            alignment = hasSmallState ? QuantizedMoments.block : Self.alignment
-            let ranges = Self.ranges(shapes, alignment)
-            let offset = ranges.last?.upperBound.roundedUp(to: alignment) ?? 0
+            let ranges = Self.ranges(shapes)
+            let offset = ranges.last?.upperBound.roundedUp(to: Self.alignment) ?? 0
             let (rank, size) = (ranks.rank, ranks.size)
             let parts = layout == .whole ? 1 : size
-            count = offset.roundedUp(to: alignment * parts)
+            count = offset.roundedUp(to: Self.alignment * parts)
             let part = layout == .whole ? 0 : rank
             share = part * (count / parts)..<(part + 1) * (count / parts)
-            let place = parameters.first?.tensor.device ?? .cpu, device = isOffloaded ? .cpu : place
+            let device = offload >= .optimizer ? .cpu : place
+            let home = offload == .parameters && layout == .spread ? .cpu : place
             func flat(_ count: Int) throws -> Tensor { try Tensor.zeros([count], device: device) }
-            func leaf(_ count: Int) throws -> Tensor { try Tensor.zeros([count], dtype: dtype, device: place) }
+            func leaf(_ count: Int) throws -> Tensor { try Tensor.zeros([count], dtype: dtype, device: home) }
             let leaves = layout == .spread ? nil : try leaf(count)
             self.leaves = leaves
-            if dtype == .float32, device == place {
+            if dtype == .float32, device == home {
                 master = try layout == .whole ? leaves ?? flat(count) : leaves?.slice(0, share) ?? flat(share.count)
                 leafShare = master
             } else {
@@ -144,7 +144,7 @@ extension Optimizer {
         }
 
         /// Where parameters of these shapes lie.
-        private static func ranges(_ shapes: [[Int]], _ alignment: Int) -> [Range<Int>] {
+        private static func ranges(_ shapes: [[Int]]) -> [Range<Int>] {
             var offset = 0
             return shapes.map { shape in
                 let count = shape.reduce(1, *)
@@ -153,11 +153,9 @@ extension Optimizer {
             }
         }
 
-        /// Parameters start at multiples of so many elements: of blocks of moments in 8 bits, so that a block is of one
-        /// parameter wherever that lies.
-        let alignment: Int
-        /// The least: a cache line in any precision.
-        static let alignment = 64
+        /// Parameters start at multiples of so many elements: a cache line in any precision, and whole blocks of moments in
+        /// 8 bits, so that a block is of one parameter wherever that lies.
+        static let alignment = QuantizedMoments.block
         /// Moments in 8 bits are unpacked so many at a time.
         private static let stretch = 1 << 22
 
@@ -218,7 +216,7 @@ extension Optimizer {
 
         /// All values of a flat tensor of which each process has its share; on all of them.
         func gathered(_ part: Tensor, over connection: ProcessGroup? = nil) throws -> Tensor {
-            if layout == .whole { return part }
+            if layout == .whole || ranks.size == 1 { return part }
             let whole = try Tensor.empty([part.count * ranks.size], dtype: part.dtype, device: part.device)
             try (connection ?? ranks).allGather(part.contiguous(), into: whole, for: "gathering weights")
             return whole
@@ -246,12 +244,19 @@ extension Optimizer {
             guard let partition = slot.parameter.partition else {
                 return try parts[0].slice(0, slot.range).view(slot.shape)
             }
+            return try whole(slot, partition, in: parts)
+        }
+
+        /// What there is of a parameter that lies in pieces: a number for each value, or for each `block` of a row.
+        func whole(_ slot: Slot, _ partition: Partition, in parts: [Tensor], block: Int = 1) throws -> Tensor {
+            let partition = partition.blocks(of: block)
             let whole = try Tensor.empty(partition.shape, dtype: parts[0].dtype, device: parts[0].device)
             guard let index = slots.firstIndex(where: { $0.parameter === slot.parameter }) else { return whole }
             for (rank, part) in parts.enumerated() {
                 let shapes = slots.prefix(index + 1).map { $0.parameter.partition?.shape(of: rank) ?? $0.shape }
-                guard let range = Self.ranges(shapes, alignment).last, let shape = shapes.last else { continue }
-                try partition.place(part.slice(0, range).view(shape), of: rank, in: whole)
+                guard let range = Self.ranges(shapes).last else { continue }
+                let own = range.lowerBound / block..<range.upperBound / block
+                try partition.place(part.slice(0, own).view(partition.shape(of: rank)), of: rank, in: whole)
             }
             return whole
         }

@@ -2,7 +2,8 @@ internal import NN
 internal import Torch
 
 /// A block of the model of whose parameters each process holds a share: weights come together while the block is at
-/// work, gradients are added up into the shares (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023).
+/// work, gradients are added up into the shares (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023). The shares may lie
+/// in the CPU's memory while blocks work elsewhere (Rajbhandari et al. 2021).
 final class SpreadBlock: SpreadParameters {
     let parameters: [Parameter]
     let anchor: Tensor?
@@ -12,6 +13,8 @@ final class SpreadBlock: SpreadParameters {
     /// The courier's own, to the ranks that share each group.
     private let connections: [ProcessGroup]
     private let order: SpreadOrder
+    /// Where the block works.
+    private let device: Device
     /// Whole values that were asked for ahead of time.
     private var coming: Courier.Errand?
     /// Gradients that are on their way.
@@ -48,8 +51,9 @@ final class SpreadBlock: SpreadParameters {
     ///   - order: that of all blocks, by which the next one's weights are fetched while one is at work.
     init(
         _ parameters: [Parameter], _ groups: [Optimizer.Group], over group: ProcessGroup, _ courier: Courier,
-        _ order: SpreadOrder
+        _ order: SpreadOrder, on device: Device
     ) throws {
+        self.device = device
         self.parameters = parameters
         self.groups = groups
         self.courier = courier
@@ -59,7 +63,8 @@ final class SpreadBlock: SpreadParameters {
         anchor = groups.isEmpty ? nil : try Tensor.zeros([1])
         try anchor?.setRequiresGradient(true)
         let learning = Set(groups.flatMap(\.slots).map(\.parameter.name))
-        let still = parameters.filter { !$0.isConstant && !learning.contains($0.name) }
+        // Of matrices in 4 bits every process has all.
+        let still = parameters.filter { !$0.isConstant && !learning.contains($0.name) && $0.quantized == nil }
         // Experts are shared by fewer ranks than the rest of a block.
         var holders: [ProcessGroup] = []
         func holder(_ parameter: Parameter) -> ProcessGroup { parameter.partition?.copies ?? group }
@@ -101,10 +106,14 @@ final class SpreadBlock: SpreadParameters {
 
     /// Asks for the whole values: those of each group, and of what does not learn.
     private func fetch() -> Courier.Errand {
-        courier.send { [groups, frozen, connections] in
-            var whole = try zip(groups, connections).map { try $0.gathered($0.leafShare, over: $1) }
+        courier.send { [groups, frozen, connections, device] in
+            var whole = try zip(groups, connections).map { try $0.gathered($0.leafShare.fetched(to: device), over: $1) }
             for share in frozen {
-                let (part, ranks) = (share.part, share.ranks)
+                let part = try share.part.fetched(to: device), ranks = share.ranks
+                guard ranks.size > 1 else {
+                    whole.append(part)
+                    continue
+                }
                 let values = try Tensor.empty([part.count * ranks.size], dtype: part.dtype, device: part.device)
                 try ranks.allGather(part, into: values, for: "gathering weights")
                 whole.append(values)
@@ -122,7 +131,20 @@ final class SpreadBlock: SpreadParameters {
     func add(_ gradients: [Tensor?]) throws {
         var rest = gradients[...]
         for (group, ranks) in zip(groups, connections) {
-            let whole = try Tensor.zeros([group.count], device: group.gradient.device)
+            if ranks.size == 1 {
+                let parts = group.slots.map { ($0, rest.removeFirst()) }
+                sums.append(
+                    courier.send {
+                        for (slot, gradient) in parts {
+                            guard let gradient else { continue }
+                            try group.gradient.slice(0, slot.range).view(slot.shape)
+                                .addInPlace(gradient.to(group.gradient.device))
+                        }
+                        return []
+                    })
+                continue
+            }
+            let whole = try Tensor.zeros([group.count], device: device)
             for slot in group.slots {
                 if let gradient = rest.removeFirst() {
                     try whole.slice(0, slot.range).copy(from: gradient.reshape(-1))
@@ -130,10 +152,10 @@ final class SpreadBlock: SpreadParameters {
             }
             // The pass goes on meanwhile; who needs the sum waits, see `finishPass`.
             sums.append(
-                courier.send {
-                    let sum = try Tensor.empty([group.share.count], device: group.gradient.device)
+                courier.send { [device] in
+                    let sum = try Tensor.empty([group.share.count], device: device)
                     try ranks.reduceScatter(whole, into: sum, for: "adding up gradients")
-                    try group.gradient.addInPlace(sum)
+                    try group.gradient.addInPlace(sum.to(group.gradient.device))
                     return []
                 })
         }
@@ -145,9 +167,20 @@ final class SpreadBlock: SpreadParameters {
         for errand in sums + (coming.map { [$0] } ?? []) { _ = try errand.wait() }
     }
 
-    /// Gives the parameters their whole values back.
+    /// The same after a pass that failed, whatever comes of it.
+    func abandonPass() {
+        for errand in sums + (coming.map { [$0] } ?? []) { _ = try? errand.wait() }
+        (sums, coming) = ([], nil)
+    }
+
+    /// Gives the parameters their whole values back, where the shares lie.
     func end() throws {
         for leaf in try gather(isBackward: false) { try leaf.setRequiresGradient(false) }
+        for (parameter, home) in groups.flatMap({ group in group.slots.map { ($0.parameter, group.leafShare.device) } })
+            + frozen.flatMap({ share in share.slots.map { ($0.parameter, share.part.device) } })
+        {
+            parameter.tensor = try parameter.tensor.to(home)
+        }
         for parameter in parameters { parameter.spread = nil }
     }
 }

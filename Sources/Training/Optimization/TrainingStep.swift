@@ -114,6 +114,7 @@ public struct TrainingStep {
         report.loss = 0
         report.gradientNorm = 0
         report.isApplied = true
+        optimizer.abandonPass()
         try optimizer.zeroGradients()
         let ranks = optimizer.ranks
         let deal = deal ?? self.deal(microBatches) { Double($0.tokens + $0.patches) }

@@ -60,18 +60,29 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
         // Means over rows and columns are whole everywhere.
         optimizer = trained.factors.map { values / shares + 4 * Double($0) } ?? (values + moments) / shares
         gradients = 4 * learning / (sharding.kind >= .gradients ? copies : 1)
-        if trained.isOffloaded, !isFused {
+        let isOffloaded = trained.offload >= .optimizer && !isFused
+        let areBlocksAway = isOffloaded && trained.offload == .parameters
+        if isOffloaded {
             (host, optimizer, gradients) = (optimizer + gradients, 0, 0)
+            // The device computes with copies.
             if precision == .f32 { weights += element * learning / (sharding.kind >= .full ? copies : 1) }
         }
+        if areBlocksAway {
+            // All but matrices in 4 bits. In float32 what learns is there already.
+            let away = element * Double(model.blockCount - trained.quantized.all) / parallel
+            let share = precision == .f32 ? 1 - Double(trained.learningWeights) / Double(model.count) : 1
+            weights -= away / (sharding.kind >= .full ? copies : 1)
+            host += away * share / (sharding.kind >= .full ? copies : 1)
+        }
         let passes = Activations(
-            row, model, trained, element: Int(element), isFused: isFused, isCheckpointed: sharding.isCheckpointed)
+            row, model, trained, element: Int(element), isFused: isFused,
+            isCheckpointed: sharding.isCheckpointed || areBlocksAway)
         // Stages of a pipeline hold as many rows at a time as there are stages.
         let rows = Double(sharding.rows), shared = Double(sharding.tensorParallel)
         activations = passes.kept * rows / shared
         let peak = passes.peak(gradientShare: shared / parallel, leave: sharding.kind >= .gradients)
         temporary = (peak - passes.kept) * rows / shared + element * Double(trained.quantized.largest) / parallel
-        if sharding.kind >= .full, let layers = model.decoder?.layers {
+        if sharding.kind >= .full || areBlocksAway, let layers = model.decoder?.layers {
             // Two layers' weights at a time: the one at work and the next.
             temporary += 2 * element * Double(model.count(of: .decoder)) / parallel / Double(layers)
         }

@@ -53,6 +53,11 @@ public struct ModelOutline: Sendable {
         }
     }
 
+    /// Parameters of the blocks of towers and decoder.
+    var blockCount: Int {
+        entries.reduce(0) { $0 + ([.visionTower, .decoder].contains($1.part) && $1.layer != nil ? $1.count : 0) }
+    }
+
     /// All parameters.
     public var count: Int { entries.reduce(0) { $0 + $1.count } }
 

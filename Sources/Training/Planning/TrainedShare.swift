@@ -23,8 +23,8 @@ public struct TrainedShare: Sendable {
     /// Whether a mean of what learns is kept beside it.
     private(set) var hasAverage = false
 
-    /// Whether the optimiser is in the memory of the CPU beside the GPUs.
-    private(set) var isOffloaded = false
+    /// What is in the memory of the CPU beside the GPUs.
+    private(set) var offload = Recipe.Memory.Offload.none
 
     /// - Parameters:
     ///   - stage: whose `train`, or else `lora`, says what learns.
@@ -36,10 +36,10 @@ public struct TrainedShare: Sendable {
             self.init(stage.train, of: model)
         }
         hasAverage = stage.average != nil
-        isOffloaded = stage.memory.offloadsOptimizer
+        offload = stage.memory.offload
         factors = stage.optimizer == .adafactor ? factorCount : nil
         singleMoments = stage.optimizer == .muon ? matrixCount : 0
-        if stage.memory.momentBits == 8 { momentSize = 1 + 4 / Double(QuantizedMoments.block) }
+        if stage.memory.momentBits == 8 { momentSize = 1 + 2 / Double(QuantizedMoments.block) }
     }
 
     /// - Parameter adapters: what learns instead of the matrices.

@@ -10,9 +10,21 @@ extension Recipe {
         /// Bits of each of the optimiser's moments, 32 or 8. With 8 steps are no longer quite the same.
         public var momentBits: Int
 
-        /// Whether float32 weights, moments and sums of gradients are in the CPU's memory, which takes the steps, when
-        /// passes are computed on a GPU (Ren et al. 2021). On the CPU all is there anyway.
-        public var offloadsOptimizer = false
+        /// What is in the CPU's memory when passes are computed on a GPU. On the CPU all is there anyway.
+        public var offload = Offload.none
+
+        public enum Offload: String, Sendable, CaseIterable, Comparable {
+            case none
+            /// Float32 weights, moments and sums of gradients; the CPU takes the steps (Ren et al. 2021).
+            case optimizer
+            /// These, and what the blocks of tower and decoder compute with, which comes to the GPU while a block is at
+            /// work (Rajbhandari et al. 2021). Blocks are computed again in the backward pass.
+            case parameters
+
+            public static func < (a: Self, b: Self) -> Bool {
+                allCases.firstIndex(of: a) ?? 0 < allCases.firstIndex(of: b) ?? 0
+            }
+        }
 
         /// What happens to a row that does not fit into memory after all.
         public var whenFull = WhenFull.halve
@@ -52,12 +64,7 @@ extension Recipe.Memory {
         guard [8, 32].contains(momentBits) else {
             throw node.failure("moment_bits", "is \(momentBits); use 8 or 32")
         }
-        if node.has("offload") {
-            guard try node.string("offload") == "optimizer" else {
-                throw node.failure("offload", "is '\(try node.string("offload"))'; only optimizer is known")
-            }
-            offloadsOptimizer = true
-        }
+        offload = try node.choice("offload", default: Offload.none)
         whenFull = try node.choice("when_full", default: .halve)
         try node.finish()
     }

@@ -44,16 +44,7 @@ extension Recipe {
         }
         if threads > 1 { refuse("threads", "is \(threads); parallel computes one row at a time") }
         for stage in stages {
-            if let lora = stage.lora {
-                if expert > 1 { refuse("stages.\(stage.name).lora", "does not go with parallel.expert") }
-                if lora.baseBits != nil {
-                    refuse("stages.\(stage.name).lora.base_bits", "does not go with parallel")
-                }
-            }
             if stage.regions != nil { refuse("stages.\(stage.name).regions", "does not go with parallel") }
-            if stage.memory.momentBits == 8 {
-                refuse("stages.\(stage.name).memory.moment_bits", "8 does not go with parallel")
-            }
         }
         if !problems.isEmpty { throw TrainingError.unsupported(problems) }
     }

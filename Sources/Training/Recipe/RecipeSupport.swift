@@ -17,7 +17,6 @@ extension Recipe {
             let key = "stages.\(stage.name).lora.base_bits"
             if stages.count > 1 { problems.append("\(key): goes with one stage; more of them change the weights") }
             if case .random = model.start { problems.append("\(key): goes with model: {checkpoint: FOLDER}") }
-            if sharding == .full { problems.append("\(key): goes with sharding: {kind: optimizer}, not with full") }
         }
         for stage in stages {
             problems += stage.unsupported()
@@ -55,15 +54,26 @@ extension Recipe {
         try Engine.device(named: device.ofProcess(group.localRank).description)
     }
 
-    /// - Throws: `TrainingError.unsupported` for what sharding over several ranks does not do.
+    /// - Throws: `TrainingError.unsupported` for what sharding over several ranks, or offloading, does not do.
     func requireSharding(ranks: Int) throws {
-        guard sharding == .full, ranks > 1 else { return }
         var problems: [String] = []
         func refuse(_ key: String, _ reason: String) { problems.append("\(key): \(reason)") }
-        if threads > 1 { refuse("threads", "is \(threads); sharding: {kind: full} computes one row at a time") }
+        let isSpread = sharding == .full && ranks > 1
+        if threads > 1, isSpread {
+            refuse("threads", "is \(threads); sharding: {kind: full} computes one row at a time")
+        }
         for stage in stages {
-            if stage.regions != nil {
-                refuse("stages.\(stage.name).regions", "goes with sharding: {kind: optimizer}, not with full")
+            let offload = "stages.\(stage.name).memory.offload", regions = "stages.\(stage.name).regions"
+            if isSpread, stage.regions != nil {
+                refuse(regions, "goes with sharding: {kind: optimizer}, not with full")
+            }
+            guard stage.memory.offload == .parameters, device != .cpu else { continue }
+            if ranks > 1, sharding != .full {
+                refuse(offload, "parameters goes with sharding: {kind: full} on several ranks")
+            }
+            if stage.regions != nil { refuse(regions, "does not go with memory: {offload: parameters}") }
+            if threads > 1 {
+                refuse("threads", "is \(threads); memory: {offload: parameters} computes one row at a time")
             }
         }
         if !problems.isEmpty { throw TrainingError.unsupported(problems) }

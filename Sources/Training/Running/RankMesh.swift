@@ -71,6 +71,10 @@ struct RankMesh {
             guard let partition = parameter.partition, parameter.shape == partition.shape,
                 partition.shape(of: partition.group.rank) != partition.shape
             else { continue }
+            if parameter.quantized != nil {
+                try parameter.cutQuantized(partition)
+                continue
+            }
             parameter.tensor = try withoutGradient {
                 try partition.piece(of: parameter.tensor, rank: partition.group.rank)
             }
@@ -93,7 +97,9 @@ struct RankMesh {
     func unite(_ store: ParameterStore) throws {
         guard divides else { return }
         try withoutGradient {
-            for parameter in store.parameters.flatMap({ [$0] + ($0.adapter?.parameters ?? []) }) {
+            // Below adapters of a run's only stage matrices in 4 bits stay as they are.
+            for parameter in store.parameters.flatMap({ [$0] + ($0.adapter?.parameters ?? []) })
+            where parameter.quantized == nil {
                 if let whole = try parameter.partition?.gathered(parameter.tensor.detach()) { parameter.tensor = whole }
             }
         }

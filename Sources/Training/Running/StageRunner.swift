@@ -56,7 +56,23 @@ final class StageRunner {
             guard let master = masters[parameter.name] else { continue }
             parameter.tensor = try master.to(dtype)
         }
+        let device = model.store.device
+        let away = stage.memory.offload == .parameters ? Set(model.store.blocks.joined().map(\.name)) : []
+        for parameter in model.store.parameters where parameter.quantized == nil {
+            let isAway = away.contains(parameter.name) && !parameter.isConstant
+            parameter.tensor = try withoutGradient { try parameter.tensor.to(isAway ? .cpu : device) }
+        }
         try mesh.divide(model.store)
+        if stage.memory.momentBits == 8 {
+            let cut = learning.filter { $0.partition?.keepsWhole(block: QuantizedMoments.block) == false }
+            if !cut.isEmpty {
+                throw TrainingError.indivisible(
+                    cut.prefix(5).map {
+                        "stages.\(stage.name).memory.moment_bits: ranks would divide the blocks of "
+                            + "\(QuantizedMoments.block) moments of \($0.name) (\($0.partition?.shape ?? []))"
+                    })
+            }
+        }
         let decay = LayerDecay(
             stage.layerDecay, names: names, part: { ParameterSelection.Part(model.part($0)).rawValue })
         optimizer = try Optimizer(
@@ -65,7 +81,7 @@ final class StageRunner {
                 rate: stage.learningRate, beta1: stage.beta1, beta2: stage.beta2, epsilon: stage.epsilon,
                 weightDecay: stage.weightDecay),
             kind: stage.optimizer, hasSmallState: stage.memory.momentBits == 8, averageDecay: stage.average?.decay,
-            isOffloaded: stage.memory.offloadsOptimizer, sharding: recipe.sharding ?? .none, ranks: mesh.data,
+            offload: stage.memory.offload, device: device, sharding: recipe.sharding ?? .none, ranks: mesh.data,
             everyone: mesh.everyone, blocks: model.store.blocks,
             rateFactor: { name in
                 (stage.multiples.last { multiples.matches($0.pattern, name) }?.factor ?? 1) * decay.factor(name)

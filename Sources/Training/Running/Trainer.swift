@@ -84,12 +84,10 @@ public final class Trainer: RecipeTrainer {
             if folder.adapter != nil {
                 throw CheckpointError.adapter(folder: folder.url.path)
             }
-            let quantized = try recipe.quantizedNames(folder.family)
+            let quantized = try recipe.quantizedNames(folder.family), away = try recipe.namesOnCPU(folder.family)
             return try folder.loadModel(
-                dtype: keepsWeights ? precision : .float32, device: device, writable: !keepsWeights
-            ) {
-                quantized.contains($0)
-            }
+                dtype: keepsWeights ? precision : .float32, device: device, writable: !keepsWeights,
+                quantizing: quantized.contains, keepingOnCPU: { away.contains($0) && !quantized.contains($0) })
         }
         switch (resumedFrom, recipe.model.start) {
         case (.some, _):
@@ -98,11 +96,21 @@ public final class Trainer: RecipeTrainer {
         case (nil, .preset): throw TrainingError.unsupported(recipe.unsupported())
         case (nil, .random):
             model = try description.family.makeModel(
-                ParameterStore(.random(seed: recipe.seed), dtype: .float32, device: device, writable: true))
+                ParameterStore(
+                    .random(seed: recipe.seed), dtype: .float32, device: device, writable: true,
+                    keepingOnCPU: recipe.namesOnCPU(description.family).contains))
         }
         try mesh.require(model.store, hasExperts: model.decoder.configuration.experts != nil)
         masters = keepsWeights ? [:] : model.store.valuesByName
-        if let resumedFrom { masters.merge(try CheckpointStore.masters(of: resumedFrom, on: device)) { $1 } }
+        if let resumedFrom {
+            // Each where the parameter lies.
+            let places = Dictionary(
+                model.store.parameters.filter { $0.quantized == nil }.map { ($0.name, $0.tensor.device) }
+            ) { first, _ in
+                first
+            }
+            masters.merge(try CheckpointStore.masters(of: resumedFrom) { places[$0] ?? device }) { $1 }
+        }
     }
 
     deinit { threads.stop() }
@@ -292,7 +300,7 @@ public final class Trainer: RecipeTrainer {
     private static let stepsUntilPictures = 20
 
     /// Leaves each rank its share of the blocks' weights, where the recipe says so.
-    private func spread(_ runner: StageRunner) throws {
+    func spread(_ runner: StageRunner) throws {
         try runner.optimizer.spread()
         guard runner.optimizer.isSpread, recipe.precision == .f32 else { return }
         // In float32 these are the weights themselves.

@@ -8,7 +8,7 @@ import Torch
 
 @testable import Training
 
-@Suite("Several ranks train as one")
+@Suite("Several ranks train as one", .inTurn)
 struct DataParallelTests {
     @Test("Ranks 1, 2, 4 and accumulation 1, 2, 4 give the same gradients")
     func gradients() throws {

@@ -6,7 +6,7 @@ import Torch
 @testable import Training
 
 /// Encoders that several ranks train together.
-@Suite("Encoders on several ranks", .serialized)
+@Suite("Encoders on several ranks", .serialized, .inTurn)
 struct EncoderRankTests {
     private func recipe(_ name: String, _ folder: TemporaryFolder, _ more: [String] = []) throws -> Recipe.Loaded {
         try EncoderTrainerTests.load(

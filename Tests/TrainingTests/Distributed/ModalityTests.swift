@@ -10,7 +10,7 @@ import Torch
 @testable import Training
 
 /// Ranks whose rows differ in kind must go through the same collective operations (E1 of what users of others report).
-@Suite("Ranks with pictures, videos, text or nothing keep step")
+@Suite("Ranks with pictures, videos, text or nothing keep step", .inTurn)
 struct ModalityTests {
     /// Text, a picture, a video, and both.
     private func mixes(_ tiny: TinyModel) throws -> [ProcessedSequence] {

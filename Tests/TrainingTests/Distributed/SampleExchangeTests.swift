@@ -8,7 +8,7 @@ import Torch
 
 @testable import Training
 
-@Suite("Ranks prepare samples for each other")
+@Suite("Ranks prepare samples for each other", .inTurn)
 struct SampleExchangeTests {
     private final class Log: Sendable {
         let numbers = Mutex<[Int]>([])

@@ -8,7 +8,7 @@ import Torch
 
 @testable import Training
 
-@Suite("What ranks share equals what one holds")
+@Suite("What ranks share equals what one holds", .inTurn)
 struct ShardingTests {
     private func recipe(
         _ folder: TemporaryFolder, _ kind: ShardingKind, _ overrides: [String] = []
