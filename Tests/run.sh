@@ -36,33 +36,37 @@ stacks() {
       }'
 }
 
-# Runs beside the tests; ends when they do.
-watch() {
-  local end=$((SECONDS + minutes * 60)) tests=''
-  while [ "$SECONDS" -lt "$end" ]; do
-    sleep 2
-    kill -0 "$1" 2> /dev/null || return
-  done
-  tests=$(pgrep -P "$1" | head -1)
-  touch "$work/late"
-  {
-    echo "tests: not done after $minutes minutes (TEST_MINUTES)"
-    sed -nE 's/.*"kind":"testCase(Started|Ended)".*"testID":"([^"]*)".*/\1 \2/p' "$work/events" 2> /dev/null |
-      awk '{ open[$2] += $1 == "Started" ? 1 : -1 }
-        END { for (each in open) if (open[each] > 0) print "under way: " each }' | sed 's|\\/|/|g' | sort | head -50
-    [ -z "$tests" ] || stacks "$tests"
-  } >&2
-  # What the tests started would go on without them.
-  for process in $(pgrep -P "${tests:-0}") $tests "$1"; do kill -KILL "$process" 2> /dev/null; done
+# What is under way, of tests with arguments case by case, and where it is.
+report() {
+  sed -nE 's/.*"kind":"testCase(Started|Ended)".*"testID":"([^"]*)".*/\1 \2/p' "$work/events" 2> /dev/null |
+    awk '{ open[$2] += $1 == "Started" ? 1 : -1 }
+      END { for (each in open) if (open[each] > 0) print "under way: " each }' | sed 's|\\/|/|g' | sort | head -50
+  stacks "$(pgrep -P "$running" | head -1)"
+}
+
+# Ends the tests, and what they started, which would go on without them.
+finish() {
+  local tests
+  tests=$(pgrep -P "$running" | head -1)
+  # shellcheck disable=SC2046
+  kill -KILL $([ -z "$tests" ] || pgrep -P "$tests") $tests "$running" 2> /dev/null
+  wait "$running" 2> /dev/null
 }
 
 touch "$work/events"
 swift test --skip-build --event-stream-output-path "$work/events" "$@" &
 running=$!
-watch "$running" &
-watching=$!
+trap 'finish; exit 130' INT
+trap 'echo "tests: stopped by a signal" >&2; report >&2; finish; exit 143' TERM
+end=$((SECONDS + minutes * 60))
+while kill -0 "$running" 2> /dev/null; do
+  if [ "$SECONDS" -ge "$end" ]; then
+    echo "tests: not done after $minutes minutes (TEST_MINUTES)" >&2
+    report >&2
+    finish
+    exit 1
+  fi
+  sleep 1 &
+  wait $!
+done
 wait "$running"
-status=$?
-wait "$watching"
-[ ! -e "$work/late" ] || exit 1
-exit "$status"

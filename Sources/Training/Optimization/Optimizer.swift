@@ -153,6 +153,8 @@ public final class Optimizer {
 
     /// Waits for what a pass that failed began, whatever comes of it: it must not reach the next one's gradients.
     func abandonPass() {
+        guard isSpread else { return }
+        _ = try? courier?.send { [] }.wait()
         for block in spreadBlocks { block.abandonPass() }
         spreadOrder.endPass()
     }

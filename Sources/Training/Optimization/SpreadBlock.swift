@@ -167,11 +167,8 @@ final class SpreadBlock: SpreadParameters {
         for errand in sums + (coming.map { [$0] } ?? []) { _ = try errand.wait() }
     }
 
-    /// The same after a pass that failed, whatever comes of it.
-    func abandonPass() {
-        for errand in sums + (coming.map { [$0] } ?? []) { _ = try? errand.wait() }
-        (sums, coming) = ([], nil)
-    }
+    /// Forgets what a pass that failed began, and the courier has done.
+    func abandonPass() { (sums, coming) = ([], nil) }
 
     /// Gives the parameters their whole values back, where the shares lie.
     func end() throws {
