@@ -97,6 +97,10 @@ ct_tensor ct_to_device(ct_tensor tensor, ct_device where, bool non_blocking, ct_
 ct_tensor ct_fetch(ct_tensor tensor, ct_device where, ct_error *error) {
     return produce(error, [&] {
         const c10::Device target = device(where);
+#ifdef __APPLE__
+        // Its GPU shares the CPU's memory, and has no streams to choose from.
+        if (target.is_mps()) return borrow(tensor).to(target);
+#endif
         const auto *impl = c10::impl::getDeviceGuardImpl(target.type());
         const c10::DeviceGuard guard(target);
         // One for each thread that fetches.
