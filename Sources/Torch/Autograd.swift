@@ -25,11 +25,13 @@ extension Tensor {
 
     /// Adds the gradient of this tensor (times `gradient`; one for scalars) to the leaves'.
     public func backward(_ gradient: Tensor? = nil, retainGraph: Bool = false) throws {
-        try run("backward", [self]) { error in
-            withHandles([self]) { tensors, count in
-                guard let gradient else { return ct_backward(tensors, nil, count, retainGraph, error) }
-                return withHandles([gradient]) { gradients, _ in
-                    ct_backward(tensors, gradients, count, retainGraph, error)
+        try ThrownInPass.rethrown {
+            try run("backward", [self]) { error in
+                withHandles([self]) { tensors, count in
+                    guard let gradient else { return ct_backward(tensors, nil, count, retainGraph, error) }
+                    return withHandles([gradient]) { gradients, _ in
+                        ct_backward(tensors, gradients, count, retainGraph, error)
+                    }
                 }
             }
         }
@@ -42,11 +44,13 @@ extension Tensor {
     ) throws -> [Tensor?] {
         precondition(outputs.count == outputGradients.count)
         var results = [OpaquePointer?](repeating: nil, count: inputs.count)
-        try run("gradients", outputs) { error in
-            withHandles(outputs) { outputs, count in
-                withHandles(outputGradients) { gradients, _ in
-                    withHandles(inputs) { inputs, inputCount in
-                        ct_gradients(outputs, gradients, count, inputs, inputCount, retainGraph, &results, error)
+        try ThrownInPass.rethrown {
+            try run("gradients", outputs) { error in
+                withHandles(outputs) { outputs, count in
+                    withHandles(outputGradients) { gradients, _ in
+                        withHandles(inputs) { inputs, inputCount in
+                            ct_gradients(outputs, gradients, count, inputs, inputCount, retainGraph, &results, error)
+                        }
                     }
                 }
             }
@@ -73,6 +77,18 @@ public func withGradient<Result>(_ body: () throws -> Result) rethrows -> Result
 /// Whether this thread records.
 public var isGradientEnabled: Bool { ct_is_grad_enabled() }
 
+/// What a custom backward threw, on its way through the engine, which knows no Swift errors. Passes go back on the thread
+/// that asked for them.
+private final class ThrownInPass: @unchecked Sendable {
+    @TaskLocal static var current: ThrownInPass?
+    var error: (any Error)?
+
+    static func rethrown(_ pass: () throws -> Void) throws {
+        let thrown = ThrownInPass()
+        do { try $current.withValue(thrown, operation: pass) } catch { throw thrown.error ?? error }
+    }
+}
+
 /// What a custom function remembers between forward and backward.
 private final class BackwardClosure {
     let body: ([Tensor?]) throws -> [Tensor?]
@@ -88,6 +104,7 @@ private final class BackwardClosure {
 /// - Parameter isLeaf: whether the outputs are leaves to all that is computed with them. Then `backward` runs as soon as
 ///   its gradients are there, before anything else that is ready, and several passes may go back through it. Otherwise
 ///   functions go back in the opposite order of their calls, and once.
+/// - Throws: what `forward` throws; and the pass that goes back what `backward` throws.
 public func customFunction(
     inputs: [Tensor], isLeaf: Bool = false, forward: () throws -> [Tensor],
     backward: @escaping ([Tensor?]) throws -> [Tensor?]
@@ -135,6 +152,7 @@ private func runBackward(
         }
         return 0
     } catch {
+        ThrownInPass.current?.error = error
         message?.pointee = strdup("\(error)")
         let isFull = (error as? TorchError)?.kind == .outOfMemory
         return Int32(isFull ? CT_OUT_OF_MEMORY : CT_CALLBACK_FAILED)

@@ -9,7 +9,7 @@ public struct TorchError: Error, Sendable, CustomStringConvertible {
         case outOfMemory
         /// The device has no kernel for the operation.
         case notImplemented
-        /// A Swift closure that ran inside the engine threw.
+        /// A Swift closure that ran inside the engine gave what it cannot use.
         case callback
     }
 
