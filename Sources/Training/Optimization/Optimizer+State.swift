@@ -55,7 +55,11 @@ extension Optimizer {
     func restore(_ tensor: (String) throws -> Tensor?) throws {
         func stored(_ name: String, _ shape: [Int]) throws -> Tensor {
             guard let source = try tensor(name), source.shape == shape else {
-                throw CheckpointError.damaged(folder: "the optimiser state", reason: "\(name) is missing or misshapen")
+                let isSmall = name.contains(".codes.") || name.contains(".scales.")
+                throw CheckpointError.damaged(
+                    folder: "the optimiser state",
+                    reason: "\(name) is missing or misshapen"
+                        + (isSmall ? "; moments in 8 bits of builds before December 2026 cannot be gone on from" : ""))
             }
             return source
         }
