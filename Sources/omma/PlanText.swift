@@ -73,7 +73,8 @@ struct PlanText {
         if sharding.pipelineParallel > 1 { words.append("pipeline \(sharding.pipelineParallel)") }
         if sharding.isCheckpointed { words.append("blocks recomputed") }
         if stage.memory.host > 0 {
-            words.append("optimiser offloaded, \(Format.bytes(Int(stage.memory.host))) of the CPU's memory a device")
+            let what = stage.memory.areBlocksAway ? "blocks and optimiser" : "optimiser"
+            words.append("\(what) offloaded, \(Format.bytes(Int(stage.memory.host))) of the CPU's memory a device")
         }
         if stage.fits { return words.joined(separator: ", ") }
         let advice = stage.neededTensorParallel.map { "; --tensor-parallel \($0) would" } ?? ""

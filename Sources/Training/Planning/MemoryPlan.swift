@@ -36,6 +36,8 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
 
     /// Of the above what is in the CPU's memory for each GPU, and counted here alone.
     public var host = 0.0
+    /// Whether weights of blocks are among that.
+    public var areBlocksAway = false
 
     public var total: Double { weights + gradients + optimizer + activations + temporary + runtime }
 
@@ -61,7 +63,7 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
         optimizer = trained.factors.map { values / shares + 4 * Double($0) } ?? (values + moments) / shares
         gradients = 4 * learning / (sharding.kind >= .gradients ? copies : 1)
         let isOffloaded = trained.offload >= .optimizer && !isFused
-        let areBlocksAway = isOffloaded && trained.offload == .parameters
+        areBlocksAway = isOffloaded && trained.offload == .parameters
         if isOffloaded {
             (host, optimizer, gradients) = (optimizer + gradients, 0, 0)
             // The device computes with copies.
@@ -80,7 +82,7 @@ public struct MemoryPlan: Sendable, Equatable, Codable {
         // Stages of a pipeline hold as many rows at a time as there are stages.
         let rows = Double(sharding.rows), shared = Double(sharding.tensorParallel)
         activations = passes.kept * rows / shared
-        let peak = passes.peak(gradientShare: shared / parallel, leave: sharding.kind >= .gradients)
+        let peak = passes.peak(gradientShare: shared / parallel, leave: sharding.kind >= .gradients || areBlocksAway)
         temporary = (peak - passes.kept) * rows / shared + element * Double(trained.quantized.largest) / parallel
         if sharding.kind >= .full || areBlocksAway, let layers = model.decoder?.layers {
             // Two layers' weights at a time: the one at work and the next.

@@ -144,9 +144,12 @@ public struct StagePlan: Sendable, Codable {
                 MemoryPlan(full, model, share, precision: recipe.precision, sharding: sharding, isFused: false)
             )
         }
-        let isCheckpointed: Bool? = options.isCheckpointed ?? (stage.memory.recomputed.isEmpty ? nil : true)
+        let areBlocksAway = stage.memory.offload == .parameters
+        let isCheckpointed: Bool? =
+            areBlocksAway ? true : options.isCheckpointed ?? (stage.memory.recomputed.isEmpty ? nil : true)
         // Cheapest first: optimiser and gradients are shared for free, recomputing costs a third, gathering weights more.
-        let wanted = options.sharding ?? recipe.sharding
+        let needed: ShardingKind? = areBlocksAway ? (options.devices > 1 ? .full : ShardingKind.none) : nil
+        let wanted = options.sharding ?? recipe.sharding ?? needed
         let known: [(ShardingKind, Bool)] = [
             (.none, false), (.optimizer, false), (.gradients, false), (.optimizer, true), (.gradients, true),
             (.full, false), (.full, true),

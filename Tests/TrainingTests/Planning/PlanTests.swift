@@ -62,18 +62,22 @@ import Torch
     }
 
     @Test func whatIsOffloadedLeavesTheDevice() throws {
-        let plain = try RunPlan(recipe("qwen2-vl-2b"), options()).stages[0].memory
+        let plain = try RunPlan(recipe("qwen2-vl-2b"), options(1)).stages[0].memory
         var loaded = try recipe("qwen2-vl-2b")
         loaded.stages[0].memory.offload = .optimizer
-        let offloaded = try RunPlan(loaded, options()).stages[0].memory
+        let offloaded = try RunPlan(loaded, options(1)).stages[0].memory
         #expect(plain.host == 0 && plain.optimizer > 0 && plain.gradients > 0)
         #expect(offloaded.optimizer == 0 && offloaded.gradients == 0 && offloaded.weights == plain.weights)
         #expect(offloaded.host == plain.optimizer + plain.gradients && offloaded.total < plain.total)
         loaded.stages[0].memory.offload = .parameters
-        let away = try RunPlan(loaded, options()).stages[0].memory
+        let stage = try RunPlan(loaded, options(1)).stages[0], away = stage.memory
+        #expect(stage.sharding.isCheckpointed && away.areBlocksAway && !offloaded.areBlocksAway)
         let blocks = plain.weights - away.weights
         #expect(blocks > 0.5 * plain.weights && abs(away.host - offloaded.host - blocks) < 1)
         #expect(away.optimizer == 0 && away.total < offloaded.total)
+        // Several devices share what each brings to its own.
+        let shared = try RunPlan(loaded, options(8)).stages[0]
+        #expect(shared.sharding.kind == .full && abs(shared.memory.host - away.host / 8) < 1)
     }
 
     @Test func shardingSharesWhatItShould() throws {
