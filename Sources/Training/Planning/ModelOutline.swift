@@ -15,6 +15,8 @@ public struct ModelOutline: Sendable {
 
         /// The number of the layer that it belongs to: the first number in its name. Nil for what stands outside.
         var layer: Int? { name.split(separator: ".").lazy.compactMap { Int($0) }.first }
+        /// Whether it belongs to a block of a tower or the decoder.
+        var isInBlock: Bool { [.visionTower, .decoder].contains(part) && layer != nil }
 
         /// Whether each token is multiplied by it. Tables of embeddings and positions are looked up.
         var isMatrix: Bool {
@@ -55,7 +57,7 @@ public struct ModelOutline: Sendable {
 
     /// Parameters of the blocks of towers and decoder.
     var blockCount: Int {
-        entries.reduce(0) { $0 + ([.visionTower, .decoder].contains($1.part) && $1.layer != nil ? $1.count : 0) }
+        entries.reduce(0) { $0 + ($1.isInBlock ? $1.count : 0) }
     }
 
     /// All parameters.

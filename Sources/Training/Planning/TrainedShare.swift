@@ -61,7 +61,7 @@ public struct TrainedShare: Sendable {
                 factorCount +=
                     settings.rank + entry.shape[1] + entry.shape[0] + settings.rank
                     + (settings.isWeightDecomposed ? entry.shape[0] : 0)
-                if adapters.baseBits != nil, [.visionTower, .decoder].contains(entry.part), entry.layer != nil {
+                if adapters.baseBits != nil, entry.isInBlock {
                     quantized = (quantized.all + entry.count, max(quantized.largest, entry.count))
                 }
                 if entry.part == .visionTower { firstTowerLayer = min(firstTowerLayer ?? .max, entry.layer ?? -1) }

@@ -1,3 +1,4 @@
+internal import Models
 internal import NN
 internal import Torch
 
@@ -55,6 +56,28 @@ struct RankMesh {
             if !hasExperts { problems.append("parallel.expert: the decoder has no experts") }
             problems += store.divisible.compactMap { $0.obstacle(experts: experts.group.size) }
                 .map { "parallel.expert: \($0)" }
+        }
+        if !problems.isEmpty { throw TrainingError.indivisible(Array(problems.prefix(5))) }
+    }
+
+    /// - Throws: `TrainingError.indivisible` for a stage whose moments in 8 bits would lie in blocks that ranks divide, also
+    ///   of adapters, which are as long as their matrices one way, and as their rank the other.
+    func requireWholeBlocks(_ model: VisionLanguageModel, _ stage: Recipe.Stage) throws {
+        guard divides else { return }
+        let block = QuantizedMoments.block, key = "stages.\(stage.name).memory.moment_bits"
+        if let lora = stage.lora, tensor != nil, !lora.settings.rank.isMultiple(of: block) {
+            throw TrainingError.indivisible([
+                "\(key): adapters of rank \(lora.settings.rank) have no whole blocks of \(block) moments in a row"
+            ])
+        }
+        let selection = ParameterSelection(stage.train, of: model)
+        try divide(model.store)
+        defer { for part in model.store.divisible { part.unite() } }
+        let problems = model.store.parameters.compactMap { parameter -> String? in
+            guard let partition = parameter.partition, !partition.keepsWhole(block: block),
+                stage.lora == nil ? selection.contains(parameter.name) : parameter.isLinear
+            else { return nil }
+            return "\(key): ranks would divide the blocks of \(block) moments of \(parameter.name) (\(partition.shape))"
         }
         if !problems.isEmpty { throw TrainingError.indivisible(Array(problems.prefix(5))) }
     }

@@ -63,16 +63,6 @@ final class StageRunner {
             parameter.tensor = try withoutGradient { try parameter.tensor.to(isAway ? .cpu : device) }
         }
         try mesh.divide(model.store)
-        if stage.memory.momentBits == 8 {
-            let cut = learning.filter { $0.partition?.keepsWhole(block: QuantizedMoments.block) == false }
-            if !cut.isEmpty {
-                throw TrainingError.indivisible(
-                    cut.prefix(5).map {
-                        "stages.\(stage.name).memory.moment_bits: ranks would divide the blocks of "
-                            + "\(QuantizedMoments.block) moments of \($0.name) (\($0.partition?.shape ?? []))"
-                    })
-            }
-        }
         let decay = LayerDecay(
             stage.layerDecay, names: names, part: { ParameterSelection.Part(model.part($0)).rawValue })
         optimizer = try Optimizer(

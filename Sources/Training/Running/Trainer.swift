@@ -101,15 +101,14 @@ public final class Trainer: RecipeTrainer {
                     keepingOnCPU: recipe.namesOnCPU(description.family).contains))
         }
         try mesh.require(model.store, hasExperts: model.decoder.configuration.experts != nil)
+        for stage in recipe.stages where stage.memory.momentBits == 8 {
+            try mesh.requireWholeBlocks(model, stage)
+        }
         masters = keepsWeights ? [:] : model.store.valuesByName
         if let resumedFrom {
             // Each where the parameter lies.
-            let places = Dictionary(
-                model.store.parameters.filter { $0.quantized == nil }.map { ($0.name, $0.tensor.device) }
-            ) { first, _ in
-                first
-            }
-            masters.merge(try CheckpointStore.masters(of: resumedFrom) { places[$0] ?? device }) { $1 }
+            let store = model.store
+            masters.merge(try CheckpointStore.masters(of: resumedFrom) { store[$0]?.tensor.device ?? device }) { $1 }
         }
     }
 

@@ -356,11 +356,20 @@ struct ParallelTests {
             (["parallel={expert: 2}"], 2, "parallel.expert: the decoder has no experts"),
             ([Self.experts, "parallel={tensor: 4}"], 4, "not a multiple of 4"),
             ([Self.dense, "parallel={tensor: 2}", "threads=2"], 2, "threads:"),
-            ([Self.dense, "parallel={tensor: 2}", "stages.first.memory={moment_bits: 8}"], 2, "moment_bits"),
+            (
+                [Self.dense, "parallel={tensor: 2}", "stages.first.memory={moment_bits: 8}"], 2,
+                "first.memory.moment_bits"
+            ),
+            // Of the last stage, too, before the first begins.
+            (
+                [Self.dense, "parallel={tensor: 2}", "stages.second.memory={moment_bits: 8}"], 2,
+                "second.memory.moment_bits"
+            ),
             ([Self.dense, "parallel={tensor: 2}", "stages.first.regions={weight: 1}"], 2, "stages.first.regions"),
         ] {
             let error = try #require(throws: TrainingError.self) { try train(recipe(folder, overrides), ranks: ranks) }
             #expect("\(error)".contains(words), "\(error)")
+            #expect(!FileManager.default.fileExists(atPath: folder.path("run/\(CheckpointStore.name(12))")))
             try? FileManager.default.removeItem(at: folder.url.appending(path: "run"))
         }
         let unknown = try #require(throws: RecipeError.self) { try recipe(folder, ["parallel={pipeline: 2}"]) }
